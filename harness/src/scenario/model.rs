@@ -1,0 +1,550 @@
+//! A checked scenario: everything a run needs, every value decided.
+//!
+//! Nothing here is optional because somebody forgot it: presets have been
+//! applied, durations parsed, names resolved and contradictions refused. A
+//! value that a run draws from its seed is a [`Distribution`].
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What happens, to whom, and what must come of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scenario {
+    /// `metadata.name`
+    pub name: String,
+    /// `metadata.description`
+    pub description: String,
+    /// `metadata.tags`
+    pub tags: Vec<String>,
+    /// `metadata.links`: where the incident or the figures come from.
+    pub links: Vec<String>,
+    /// The file it was read from, as given on the command line.
+    pub file: PathBuf,
+    /// SHA-256 of the file's bytes, lower-case hexadecimal.
+    pub input_digest: String,
+    /// The preset it builds on.
+    pub preset: String,
+    /// Where the simulation stops, in virtual time.
+    pub until: Duration,
+    /// The seeds it runs with unless the command line says otherwise.
+    pub seeds: Vec<u64>,
+    /// What the wall clocks of machines with a right clock show at virtual
+    /// time zero: nanoseconds since the Unix epoch.
+    pub epoch_unix_ns: i64,
+    /// metrics-server and its pod.
+    pub metrics_server: MetricsServer,
+    /// The nodes, in the order of the file.
+    pub nodes: Vec<Node>,
+    /// The API server's behaviour over time.
+    pub api_server: Timeline<ApiServer>,
+    /// How the aggregation layer is set up.
+    pub aggregation: Aggregation,
+    /// Rules for the paths between parties, over time.
+    pub network: Timeline<Vec<PathRule>>,
+    /// Who uses the metrics API.
+    pub consumers: Vec<Consumer>,
+    /// One-off happenings, in time order.
+    pub actions: Vec<Action>,
+    /// What must hold for the scenario to pass.
+    pub expectations: Vec<Expectation>,
+    /// Where the settings that govern the time to ready were set.
+    pub settings: Settings,
+}
+
+/// A value that changes at given virtual times. The first entry is at zero;
+/// times increase strictly.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Timeline<T>(pub Vec<(Duration, T)>);
+
+impl<T> Timeline<T> {
+    /// A value that never changes.
+    pub fn constant(value: T) -> Self {
+        Self(vec![(Duration::ZERO, value)])
+    }
+
+    /// The value in force at `at`.
+    pub fn at(&self, at: Duration) -> &T {
+        let next = self.0.partition_point(|(from, _)| *from <= at);
+        &self.0[next.saturating_sub(1)].1
+    }
+
+    /// The times at which the value changes after zero.
+    pub fn changes(&self) -> impl Iterator<Item = Duration> + '_ {
+        self.0.iter().skip(1).map(|(from, _)| *from)
+    }
+}
+
+/// A duration that a run draws from its seed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Distribution {
+    /// Always the same.
+    Constant(Duration),
+    /// Uniform from the first up to, not including, the second.
+    Uniform(Duration, Duration),
+    /// Linear interpolation between anchors of (per mille, value), the first
+    /// at 0 and the last at 1000, both increasing.
+    Quantiles(Vec<(u32, Duration)>),
+}
+
+/// metrics-server's container and the pod around it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MetricsServer {
+    /// Which release's rules apply.
+    pub version: Version,
+    /// The container's whole argument list, preset and scenario combined in
+    /// this order: where a flag is given twice the last one wins.
+    pub args: Vec<String>,
+    /// The node that the pod runs on; an index into [`Scenario::nodes`].
+    pub node: usize,
+    /// When the pod is created, and what it waits for before its container
+    /// starts.
+    pub pod: PodStart,
+    /// What the process itself costs before it serves.
+    pub start_cost: StartCost,
+    /// `readinessProbe`
+    pub readiness: Option<Probe>,
+    /// `livenessProbe`
+    pub liveness: Option<Probe>,
+    /// `startupProbe`
+    pub startup: Option<Probe>,
+    /// `terminationGracePeriodSeconds`
+    pub termination_grace: Duration,
+    /// `hostNetwork`
+    pub host_network: bool,
+    /// Whether exits are followed by restarts (`restartPolicy: Always`).
+    pub restart: bool,
+}
+
+/// A release line of metrics-server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Version {
+    /// 0.5
+    V0_5,
+    /// 0.6
+    V0_6,
+    /// 0.7
+    V0_7,
+    /// 0.8
+    V0_8,
+    /// 0.9
+    V0_9,
+}
+
+/// From the pod's creation to its container's start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PodStart {
+    /// Virtual time at which the pod object is created.
+    pub created_at: Duration,
+    /// Creation to binding.
+    pub scheduling: Distribution,
+    /// Time to pull the image; zero when present.
+    pub image_pull: Distribution,
+    /// Sandbox, network and volumes.
+    pub sandbox: Distribution,
+}
+
+/// What a metrics-server process costs from exec to its first answer, apart
+/// from waiting for others. Source of the defaults: the measurements in
+/// `harness/tests/recordings/README.md`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StartCost {
+    /// Exec until the serving certificate exists and the port is bound.
+    /// Skipped in part when a certificate is left from an earlier start of
+    /// the same pod: see [`StartCost::certificate`].
+    pub exec: Distribution,
+    /// The part of the time to bind that generating the serving certificate
+    /// takes. Zero on a restart in the same pod: its volume keeps the files.
+    pub certificate: Distribution,
+    /// Bound until the first request to the API server.
+    pub configure: Distribution,
+    /// First tick until the server answers.
+    pub serve: Distribution,
+}
+
+/// An HTTP probe of the kubelet, with Kubernetes' fields and defaults.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probe {
+    /// `httpGet.path`
+    pub path: String,
+    /// `initialDelaySeconds`
+    pub initial_delay: Duration,
+    /// `periodSeconds`
+    pub period: Duration,
+    /// `timeoutSeconds`
+    pub timeout: Duration,
+    /// `successThreshold`
+    pub success_threshold: u32,
+    /// `failureThreshold`
+    pub failure_threshold: u32,
+    /// Phase of the probe's ticker: time from the first start of the
+    /// container to the first tick, below one period. Drawn uniformly from
+    /// the seed when absent.
+    pub phase: Option<Duration>,
+}
+
+/// One node: machine, kubelet and what runs there.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Node {
+    /// `metadata.name`
+    pub name: String,
+    /// `metadata.labels`
+    pub labels: Vec<(String, String)>,
+    /// When the Node object appears.
+    pub joins_at: Duration,
+    /// When the Node object is deleted.
+    pub leaves_at: Option<Duration>,
+    /// The node's Ready condition over time.
+    pub ready: Timeline<bool>,
+    /// `status.addresses` in order: type and value. Literal addresses of the
+    /// simulated network, or names for the resolver.
+    pub addresses: Vec<(String, String)>,
+    /// The machine's address on the simulated network.
+    pub ip: IpAddr,
+    /// The machine's wall clock.
+    pub clock: Clock,
+    /// The kubelet's behaviour over time.
+    pub kubelet: Timeline<Kubelet>,
+    /// Pods on the node that the kubelet reports, besides metrics-server.
+    pub pods: Vec<Pod>,
+    /// CPU use of the whole node, in nanocores.
+    pub cpu_nanocores: u64,
+    /// Working set of the whole node, in bytes.
+    pub memory_bytes: u64,
+    /// How long the node had been up at virtual time zero.
+    pub up_for: Duration,
+}
+
+/// A wall clock that may be wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Clock {
+    /// Nanoseconds ahead of (positive) or behind true time at virtual zero.
+    pub offset_ns: i64,
+    /// Drift in parts per billion.
+    pub drift_ppb: i64,
+    /// Steps: virtual time, and nanoseconds by which the clock is moved then.
+    pub steps: Vec<(Duration, i64)>,
+}
+
+/// A kubelet's serving side.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Kubelet {
+    /// Serving port; also `status.daemonEndpoints.kubeletEndpoint.Port`.
+    pub port: u16,
+    /// What a dial to the port meets.
+    pub state: KubeletState,
+    /// The certificate that it serves with.
+    pub certificate: Certificate,
+    /// How long it takes to answer a scrape.
+    pub latency: Distribution,
+    /// The status it answers scrapes with: 200, or a refusal such as 401.
+    pub status: u16,
+    /// What is wrong with the exposition, if anything.
+    pub payload: Payload,
+    /// Age of samples: the interval at which usage is read. `None` reads it
+    /// at each scrape.
+    pub housekeeping: Option<Duration>,
+    /// Whether samples carry timestamps.
+    pub timestamps: bool,
+}
+
+/// What a dial to the kubelet's port meets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KubeletState {
+    /// Nobody listens: connection refused.
+    Closed,
+    /// TCP connects, the TLS handshake gets no answer.
+    HangTls,
+    /// TLS answers, HTTP does not.
+    HangHttp,
+    /// TLS handshakes end with alert `internal_error`: no certificate yet.
+    NoCertificate,
+    /// Serves.
+    Open,
+}
+
+/// A kubelet's serving certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certificate {
+    /// Who signed it.
+    pub issuer: Issuer,
+    /// `notBefore` relative to virtual time zero in true time, in nanoseconds.
+    pub not_before_ns: i64,
+    /// `notAfter`, likewise.
+    pub not_after_ns: i64,
+    /// Subject alternative names: addresses.
+    pub ips: Vec<IpAddr>,
+    /// Subject alternative names: host names.
+    pub dns: Vec<String>,
+}
+
+/// Who signed a kubelet's certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Issuer {
+    /// The cluster's authority, which metrics-server trusts.
+    Cluster,
+    /// The kubelet itself.
+    SelfSigned,
+    /// Another authority.
+    Unknown,
+}
+
+/// What is wrong with a kubelet's exposition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Payload {
+    /// Nothing.
+    Healthy,
+    /// No `node_*` series.
+    NoNodeSeries,
+    /// No `container_*` series.
+    NoContainerSeries,
+    /// Node CPU and memory are zero.
+    ZeroNode,
+    /// Every container lacks its CPU series.
+    NoContainerCpu,
+    /// Every container lacks its memory series.
+    NoContainerMemory,
+    /// Only `resource_scrape_error 1`.
+    ScrapeError,
+    /// An empty body.
+    Empty,
+    /// These bytes instead; `{CPU}`, `{TS}` stand for node CPU seconds and
+    /// the sample time in milliseconds.
+    Raw(String),
+    /// Random bytes.
+    Garbage,
+    /// The body breaks off after this many bytes, before the declared length.
+    Truncated(usize),
+    /// A body without an end.
+    Endless,
+}
+
+/// A pod whose containers a kubelet reports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pod {
+    /// `metadata.namespace`
+    pub namespace: String,
+    /// `metadata.name`
+    pub name: String,
+    /// `metadata.labels`
+    pub labels: Vec<(String, String)>,
+    /// Its containers.
+    pub containers: Vec<Container>,
+}
+
+/// A container that a kubelet reports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Container {
+    /// Its name.
+    pub name: String,
+    /// When it started, relative to virtual time zero, in nanoseconds.
+    pub started_ns: i64,
+    /// CPU use in nanocores.
+    pub cpu_nanocores: u64,
+    /// Working set in bytes.
+    pub memory_bytes: u64,
+}
+
+/// The API server's behaviour.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ApiServer {
+    /// What a dial to it meets.
+    pub state: ApiServerState,
+    /// How long it takes to answer a request.
+    pub latency: Distribution,
+}
+
+/// What a dial to the API server meets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ApiServerState {
+    /// Nobody listens: connection refused.
+    Down,
+    /// TCP connects, nothing answers.
+    Hang,
+    /// It listens; paths of aggregated APIs are not installed yet (503).
+    Starting,
+    /// Serves.
+    Up,
+}
+
+/// The aggregation layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Aggregation {
+    /// When the APIService object is created; before the run when zero.
+    pub registered_at: Duration,
+    /// `spec.insecureSkipTLSVerify`
+    pub insecure_skip_tls_verify: bool,
+    /// `--enable-aggregator-routing`: dial endpoints rather than the ClusterIP.
+    pub endpoint_routing: bool,
+    /// Phase of the availability controller's 30 s resync, below 30 s. Drawn
+    /// uniformly from the seed when absent.
+    pub resync_phase: Option<Duration>,
+    /// `publishNotReadyAddresses` of the Service.
+    pub publish_not_ready_addresses: bool,
+}
+
+/// A party on the network.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Party {
+    /// metrics-server's pod.
+    MetricsServer,
+    /// The API server's host.
+    ApiServer,
+    /// A node, by index into [`Scenario::nodes`].
+    Node(usize),
+    /// Every node.
+    AllNodes,
+    /// The clients' host.
+    Clients,
+}
+
+/// What the network does with traffic from one party to another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathRule {
+    /// The rule's name, for reports.
+    pub name: String,
+    /// Who sends. Replies travel the other way and are not affected unless
+    /// another rule says so or `both` is set.
+    pub from: Party,
+    /// Who receives.
+    pub to: Party,
+    /// Whether the rule holds in both directions.
+    pub both: bool,
+    /// Restricts the rule to connections to this port.
+    pub port: Option<u16>,
+    /// What happens.
+    pub effect: PathEffect,
+}
+
+/// What happens to traffic on a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PathEffect {
+    /// It vanishes.
+    Drop,
+    /// A reset comes back: connection refused.
+    Refuse,
+    /// An ICMP rejection comes back: no route to host.
+    Reject,
+    /// It takes this much longer, one way.
+    Delay(Distribution),
+    /// This share of segments, in parts per million, is lost and resent.
+    Loss(u32),
+}
+
+/// Somebody who uses the metrics API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Consumer {
+    /// What it does.
+    pub kind: ConsumerKind,
+    /// When it asks first.
+    pub from: Duration,
+    /// How often it asks.
+    pub every: Duration,
+}
+
+/// What a consumer does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ConsumerKind {
+    /// `kubectl top nodes` and its discovery.
+    KubectlTop,
+    /// The horizontal pod autoscaler.
+    Hpa,
+    /// A discovery client: the API groups and the group's resources.
+    Discovery,
+}
+
+/// Something that happens once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Action {
+    /// When, in virtual time.
+    pub at: Duration,
+    /// What.
+    pub kind: ActionKind,
+}
+
+/// What happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ActionKind {
+    /// SIGKILL to the metrics-server process. With `restart` on, the kubelet
+    /// starts it again under its rules.
+    Kill,
+    /// Starts the metrics-server process now, whatever the back-off says.
+    Start,
+    /// SIGTERM to the metrics-server process.
+    Terminate,
+}
+
+/// What must hold.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Expectation {
+    /// The claim.
+    pub claim: Claim,
+    /// Line and column of the expectation in the file, from 1.
+    pub line: u32,
+    /// See `line`.
+    pub column: u32,
+}
+
+/// A claim about a run.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Claim {
+    /// The verdict is this word, in its JSON spelling.
+    Verdict(String),
+    /// A milestone is reached within bounds; `timeToReady` counts as one.
+    Milestone {
+        /// Its JSON name.
+        name: String,
+        /// Not before.
+        min: Option<Duration>,
+        /// Not after.
+        max: Option<Duration>,
+    },
+    /// A milestone is never reached.
+    NoMilestone(String),
+    /// The number of responses that match lies within bounds.
+    Responses {
+        /// `readiness-probe`, …
+        observer: String,
+        /// `500`, `refused`, …; any when absent.
+        outcome: Option<String>,
+        /// A part of the text.
+        text: Option<String>,
+        /// Only responses at or after.
+        from: Option<Duration>,
+        /// Only responses before.
+        to: Option<Duration>,
+        /// At least.
+        min: Option<u64>,
+        /// At most.
+        max: Option<u64>,
+    },
+    /// The set of outcomes that an observer saw, exactly.
+    Outcomes {
+        /// `readiness-probe`, …
+        observer: String,
+        /// `["refused", "500", "200"]`; order does not matter.
+        outcomes: Vec<String>,
+    },
+    /// The number of container restarts lies within bounds.
+    Restarts {
+        /// At least.
+        min: u64,
+        /// At most.
+        max: u64,
+    },
+}
+
+/// Where the settings that govern the time to ready were set.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Settings(pub Vec<Setting>);
+
+/// A setting, its value and its origin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// `--metric-resolution`, `readinessProbe.periodSeconds`, …
+    pub name: String,
+    /// As written: `15s`.
+    pub value: String,
+    /// `k3s-1.36` or `scenarios/first.yaml:14`.
+    pub origin: String,
+}

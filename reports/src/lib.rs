@@ -1,0 +1,31 @@
+//! Judges a recorded start-up: trace → milestones, verdict, explanation, and
+//! renders them.
+//!
+//! Judging is a pure function of the case and the trace: an old trace can be
+//! judged and rendered again, and a judge cannot disturb the run it judges.
+//! In reading order:
+//!
+//! - [`trace`]: what happened, totally ordered; canonical JSON lines;
+//! - [`case`]: what the judge is told about the scenario;
+//! - [`milestone`]: when each stage was reached;
+//! - [`response`]: who was answered what, how often, when;
+//! - [`verdict`]: what became of the start-up, in a word;
+//! - [`attribution`]: where the time went, in parts that sum exactly;
+//! - [`expectation`]: what must hold, and whether it did;
+//! - [`judgement`]: all of it, for one run;
+//! - [`json`]: the result document that other tools read;
+//! - [`text`]: the report that people read.
+//!
+//! **Invariant:** nothing here knows an engine, the aggregation core or the
+//! stand-ins.
+
+pub mod attribution;
+pub mod case;
+pub mod expectation;
+pub mod json;
+pub mod judgement;
+pub mod milestone;
+pub mod response;
+pub mod text;
+pub mod trace;
+pub mod verdict;
