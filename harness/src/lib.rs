@@ -1,2 +1,5 @@
 //! placeholder
+pub mod distribution;
+pub mod engine;
 pub mod scenario;
+pub mod seed;

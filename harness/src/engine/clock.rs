@@ -1,0 +1,82 @@
+//! Wall clocks that may be wrong.
+
+use std::time::Duration;
+
+use seam::{Timestamp, WallClock};
+use tokio::time::Instant;
+
+use crate::scenario::model::Clock;
+
+/// One machine's wall clock in virtual time:
+/// epoch + elapsed × (1 + drift) + offset + the steps so far.
+///
+/// It is a function of elapsed virtual time, so that reading it never changes
+/// anything. Timers run on tokio's clock, which no step moves.
+#[derive(Debug)]
+pub struct SimulatedClock {
+    start: Instant,
+    epoch: Timestamp,
+    settings: Clock,
+}
+
+impl SimulatedClock {
+    /// A clock that at `start` shows `epoch` plus the offset in `settings`.
+    #[must_use]
+    pub fn new(start: Instant, epoch: Timestamp, settings: Clock) -> Self {
+        Self { start, epoch, settings }
+    }
+
+    /// What the clock shows when `elapsed` has passed since the start.
+    #[must_use]
+    pub fn at(&self, elapsed: Duration) -> Timestamp {
+        let elapsed_ns = i64::try_from(elapsed.as_nanos()).unwrap_or(i64::MAX);
+        let drift = i128::from(elapsed_ns) * i128::from(self.settings.drift_ppb) / 1_000_000_000;
+        let drift = i64::try_from(drift).unwrap_or(if drift > 0 { i64::MAX } else { i64::MIN });
+        let stepped = self
+            .settings
+            .steps
+            .iter()
+            .take_while(|(at, _)| *at <= elapsed)
+            .fold(0i64, |sum, (_, by)| sum.saturating_add(*by));
+        self.epoch
+            .offset(elapsed_ns)
+            .offset(drift)
+            .offset(self.settings.offset_ns)
+            .offset(stepped)
+    }
+}
+
+impl WallClock for SimulatedClock {
+    fn now(&self) -> Timestamp {
+        self.at(self.start.elapsed())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(settings: Clock, elapsed_s: u64) -> i64 {
+        let clock = SimulatedClock::new(Instant::now(), Timestamp::from_seconds(1_000), settings);
+        clock.at(Duration::from_secs(elapsed_s)).as_seconds()
+    }
+
+    #[test]
+    fn a_step_takes_effect_at_its_time_and_not_before() {
+        let pi = || Clock {
+            offset_ns: -600_000_000_000,
+            drift_ppb: 0,
+            steps: vec![(Duration::from_secs(40), 600_000_000_000)],
+        };
+        assert_eq!(shown(pi(), 0), 400);
+        assert_eq!(shown(pi(), 39), 439);
+        assert_eq!(shown(pi(), 40), 1_040);
+    }
+
+    #[test]
+    fn drift_accumulates_with_elapsed_time() {
+        let fast = Clock { offset_ns: 0, drift_ppb: 100_000_000, steps: Vec::new() };
+        assert_eq!(shown(fast.clone(), 0), 1_000);
+        assert_eq!(shown(fast, 100), 1_110);
+    }
+}

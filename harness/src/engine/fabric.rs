@@ -1,0 +1,227 @@
+//! Simulated TCP as a [`seam::Network`].
+//!
+//! turmoil-net's calls act on a "current" host, set per thread. Every poll and
+//! every drop below makes its own host current first, so that streams may be
+//! handed to any task.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use futures_util::future::{FutureExt, LocalBoxFuture};
+use seam::{BoxListener, BoxStream, Listener, LookupError, Network};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use turmoil_net::HostId;
+use turmoil_net::shim::tokio::net::{TcpListener, TcpStream};
+
+use super::link::Links;
+
+/// What all machines of one simulation share.
+pub struct Fabric {
+    /// The paths between machines.
+    pub links: Rc<Links>,
+    /// Where service addresses lead.
+    pub services: Box<dyn Fn(SocketAddr) -> ServiceRoute>,
+    /// What the cluster's name server knows.
+    pub names: BTreeMap<String, Vec<IpAddr>>,
+    /// The cluster's name server, for error texts.
+    pub name_server: SocketAddr,
+    /// Cleared when the simulation ends: sockets that outlive it, in values
+    /// that are dropped late, must not call into a network that is gone.
+    pub alive: Rc<Cell<bool>>,
+}
+
+/// Where a dial to an address leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServiceRoute {
+    /// Not a service: the address itself.
+    Direct,
+    /// A service with a ready endpoint: this one.
+    Endpoint(SocketAddr),
+    /// A service without ready endpoints: rejected at once.
+    Refused,
+    /// A service that the node's rules do not know yet: packets vanish.
+    Unknown,
+}
+
+/// The network as one machine sees it.
+#[derive(Clone)]
+pub struct SimulatedNetwork {
+    host: HostId,
+    ip: IpAddr,
+    fabric: Rc<Fabric>,
+}
+
+impl SimulatedNetwork {
+    /// The network as the machine `host`, whose address is `ip`, sees it.
+    #[must_use]
+    pub fn new(host: HostId, ip: IpAddr, fabric: Rc<Fabric>) -> Self {
+        Self { host, ip, fabric }
+    }
+
+    fn adopt(&self, stream: TcpStream) -> BoxStream {
+        Box::new(SimulatedStream {
+            stream: Some(stream),
+            host: self.host,
+            alive: Rc::clone(&self.fabric.alive),
+        })
+    }
+}
+
+impl Network for SimulatedNetwork {
+    fn dial(&self, address: SocketAddr) -> LocalBoxFuture<'static, io::Result<BoxStream>> {
+        let network = self.clone();
+        async move {
+            let address = match (network.fabric.services)(address) {
+                ServiceRoute::Direct => address,
+                ServiceRoute::Endpoint(endpoint) => endpoint,
+                ServiceRoute::Refused => return Err(io::ErrorKind::ConnectionRefused.into()),
+                ServiceRoute::Unknown => std::future::pending().await,
+            };
+            if network.fabric.links.rejects(network.ip, address) {
+                return Err(io::ErrorKind::HostUnreachable.into());
+            }
+            let connect = OnHost {
+                host: network.host,
+                alive: Rc::clone(&network.fabric.alive),
+                future: Some(TcpStream::connect(address).boxed_local()),
+            };
+            Ok(network.adopt(connect.await?))
+        }
+        .boxed_local()
+    }
+
+    fn listen(&self, address: SocketAddr) -> LocalBoxFuture<'static, io::Result<BoxListener>> {
+        let network = self.clone();
+        async move {
+            let bind = OnHost {
+                host: network.host,
+                alive: Rc::clone(&network.fabric.alive),
+                future: Some(TcpListener::bind(address).boxed_local()),
+            };
+            let listener = bind.await?;
+            turmoil_net::set_current(network.host);
+            let address = listener.local_addr()?;
+            Ok(Box::new(SimulatedListener { listener: Some(listener), address, network })
+                as BoxListener)
+        }
+        .boxed_local()
+    }
+
+    fn lookup(&self, name: &str) -> LocalBoxFuture<'static, Result<Vec<IpAddr>, LookupError>> {
+        let found = self.fabric.names.get(name).cloned();
+        let server = Some(self.fabric.name_server);
+        std::future::ready(found.ok_or(LookupError::NoSuchHost { server })).boxed_local()
+    }
+}
+
+/// A future whose every poll, and whose drop, happen on one host.
+struct OnHost<F> {
+    host: HostId,
+    alive: Rc<Cell<bool>>,
+    future: Option<F>,
+}
+
+impl<F: Future + Unpin> Future for OnHost<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        turmoil_net::set_current(self.host);
+        let future = self.future.as_mut().expect("only drop takes the future");
+        Pin::new(future).poll(cx)
+    }
+}
+
+impl<F> Drop for OnHost<F> {
+    fn drop(&mut self) {
+        drop_on_host(self.host, &self.alive, self.future.take());
+    }
+}
+
+/// Drops a socket with its own host current; leaks it if the network is gone.
+fn drop_on_host<T>(host: HostId, alive: &Cell<bool>, value: Option<T>) {
+    if alive.get() {
+        turmoil_net::set_current(host);
+        drop(value);
+    } else {
+        std::mem::forget(value);
+    }
+}
+
+struct SimulatedStream {
+    stream: Option<TcpStream>,
+    host: HostId,
+    alive: Rc<Cell<bool>>,
+}
+
+impl SimulatedStream {
+    fn on_host(&mut self) -> Pin<&mut TcpStream> {
+        turmoil_net::set_current(self.host);
+        Pin::new(self.stream.as_mut().expect("only drop takes the stream"))
+    }
+}
+
+impl AsyncRead for SimulatedStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.on_host().poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for SimulatedStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.on_host().poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.on_host().poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.on_host().poll_shutdown(cx)
+    }
+}
+
+impl Drop for SimulatedStream {
+    fn drop(&mut self) {
+        drop_on_host(self.host, &self.alive, self.stream.take());
+    }
+}
+
+struct SimulatedListener {
+    listener: Option<TcpListener>,
+    address: SocketAddr,
+    network: SimulatedNetwork,
+}
+
+impl Listener for SimulatedListener {
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(BoxStream, SocketAddr)>> {
+        turmoil_net::set_current(self.network.host);
+        let listener = self.listener.as_ref().expect("only drop takes the listener");
+        let network = &self.network;
+        listener
+            .poll_accept(cx)
+            .map_ok(|(stream, peer)| (network.adopt(stream), peer))
+    }
+
+    fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for SimulatedListener {
+    fn drop(&mut self) {
+        drop_on_host(self.network.host, &self.network.fabric.alive, self.listener.take());
+    }
+}

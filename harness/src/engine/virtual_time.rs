@@ -1,0 +1,236 @@
+//! The event loop: tasks, packets and timers on a paused clock.
+//!
+//! One future owns all tasks of the simulation and the packets on their way.
+//! Each time it is polled it runs the tasks that are ready, collects the
+//! packets they sent, asks the [`Links`] when each arrives, delivers what is
+//! due, and repeats while anything moved. Then it arms one timer for the next
+//! arrival and waits; the runtime, having nothing left to do, moves its paused
+//! clock to the nearest timer. Idle time costs nothing.
+//!
+//! Everything runs on one thread in first-in-first-out order, so the order of
+//! events is a function of the inputs. Tokio's timers resolve to one
+//! millisecond: every virtual instant is a whole millisecond, and a packet
+//! whose latency is a fraction of one arrives at the next.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::fmt;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::task::LocalSet;
+use tokio::time::{Instant, Sleep};
+use turmoil_net::{EnterGuard, KernelConfig, Net, Packet};
+
+use super::link::{Fate, Links, reset_for};
+
+/// Rounds of the loop at one virtual instant after which the simulation is
+/// taken to be stuck: far more than any legitimate burst needs.
+const ROUNDS_AT_ONE_INSTANT: u64 = 2_000_000;
+
+/// A simulation that no longer moves: tasks keep waking each other at one
+/// virtual instant. Always a defect in firstlight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stuck {
+    /// The virtual time at which it stopped moving.
+    pub at: Duration,
+}
+
+impl fmt::Display for Stuck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "virtual time stands still at {:?}: tasks keep waking each other", self.at)
+    }
+}
+
+impl std::error::Error for Stuck {}
+
+/// What a simulation consists of when it starts.
+pub struct Setup {
+    /// The machines.
+    pub net: Net,
+    /// The paths between them.
+    pub links: Rc<Links>,
+    /// Cleared when the network goes away; see `Fabric::alive`.
+    pub alive: Rc<std::cell::Cell<bool>>,
+    /// Starts the first tasks; runs inside the simulation.
+    pub start: Box<dyn FnOnce()>,
+    /// Called after each instant at which something happened.
+    pub observe: Box<dyn FnMut()>,
+}
+
+/// An empty network whose TCP leaves loss and its recovery to [`Links`].
+#[must_use]
+pub fn network() -> Net {
+    // Retransmission in turmoil-net counts egress passes, which mean nothing
+    // here. The MTU only decides how many packets carry the same bytes.
+    let config = KernelConfig::default().retx_threshold(u32::MAX).mtu(65_535);
+    Net::with_config(config)
+}
+
+/// Runs a simulation from virtual time zero until `until`.
+///
+/// `setup` is called inside the paused runtime with the instant that is
+/// virtual time zero.
+///
+/// # Errors
+///
+/// [`Stuck`] if virtual time stops moving.
+///
+/// # Panics
+///
+/// If called inside another tokio runtime, or if a simulation already runs on
+/// this thread.
+pub fn run(until: Duration, setup: impl FnOnce(Instant) -> Setup) -> Result<(), Stuck> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime without I/O needs nothing from the system");
+    runtime.block_on(async move {
+        let start = Instant::now();
+        let setup = setup(start);
+        let tasks = LocalSet::new();
+        let guard = setup.net.enter();
+        {
+            let _inside = tasks.enter();
+            (setup.start)();
+        }
+        let result = EventLoop {
+            tasks: &mut { tasks },
+            guard: &guard,
+            links: &setup.links,
+            observe: setup.observe,
+            start,
+            on_the_way: BinaryHeap::new(),
+            sent: Vec::new(),
+            sequence: 0,
+            next_arrival: Box::pin(tokio::time::sleep_until(start)),
+            end: Box::pin(tokio::time::sleep_until(start + until)),
+            instant: start,
+            rounds: 0,
+        }
+        .await;
+        setup.alive.set(false);
+        drop(guard);
+        result
+    })
+}
+
+struct EventLoop<'a> {
+    tasks: &'a mut LocalSet,
+    guard: &'a EnterGuard,
+    links: &'a Links,
+    observe: Box<dyn FnMut()>,
+    start: Instant,
+    on_the_way: BinaryHeap<Reverse<Arrival>>,
+    sent: Vec<Packet>,
+    sequence: u64,
+    next_arrival: Pin<Box<Sleep>>,
+    end: Pin<Box<Sleep>>,
+    instant: Instant,
+    rounds: u64,
+}
+
+/// A packet on its way. Packets that arrive together are delivered in the
+/// order in which they were sent.
+struct Arrival {
+    at: Instant,
+    sequence: u64,
+    packet: Packet,
+}
+
+impl Future for EventLoop<'_> {
+    type Output = Result<(), Stuck>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        loop {
+            if let Err(stuck) = this.count_round() {
+                return Poll::Ready(Err(stuck));
+            }
+            // The set wakes this future when it has more to run than one turn allows.
+            let _ = Pin::new(&mut *this.tasks).poll(cx);
+            this.send();
+            if !this.deliver() {
+                break;
+            }
+        }
+        (this.observe)();
+        if this.end.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        if let Some(Reverse(next)) = this.on_the_way.peek() {
+            this.next_arrival.as_mut().reset(next.at);
+            if this.next_arrival.as_mut().poll(cx).is_ready() {
+                cx.waker().wake_by_ref();
+            }
+        }
+        Poll::Pending
+    }
+}
+
+impl EventLoop<'_> {
+    fn count_round(&mut self) -> Result<(), Stuck> {
+        let now = Instant::now();
+        if now != self.instant {
+            self.instant = now;
+            self.rounds = 0;
+        }
+        self.rounds += 1;
+        if self.rounds > ROUNDS_AT_ONE_INSTANT {
+            return Err(Stuck { at: now.duration_since(self.start) });
+        }
+        Ok(())
+    }
+
+    /// Puts every packet that tasks sent on its way.
+    fn send(&mut self) {
+        self.guard.egress_all(&mut self.sent);
+        for packet in self.sent.drain(..) {
+            let (packet, at) = match self.links.fate(&packet) {
+                Fate::Arrives(at) => (packet, at),
+                Fate::Lost => continue,
+                Fate::Refused => match reset_for(&packet) {
+                    Some(reset) => (reset, self.instant),
+                    None => continue,
+                },
+            };
+            let sequence = self.sequence;
+            self.sequence += 1;
+            self.on_the_way.push(Reverse(Arrival { at, sequence, packet }));
+        }
+    }
+
+    /// Delivers what is due. Returns whether anything was.
+    fn deliver(&mut self) -> bool {
+        let mut any = false;
+        while self.on_the_way.peek().is_some_and(|Reverse(next)| next.at <= self.instant) {
+            let Reverse(arrival) = self.on_the_way.pop().expect("peeked");
+            self.guard.deliver(arrival.packet);
+            any = true;
+        }
+        any
+    }
+}
+
+impl PartialEq for Arrival {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Arrival {}
+
+impl PartialOrd for Arrival {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Arrival {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at, self.sequence).cmp(&(other.at, other.sequence))
+    }
+}
