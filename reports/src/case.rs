@@ -1,1 +1,287 @@
-//! Not written yet.
+//! What the judge is told about a scenario.
+//!
+//! A judge needs less of a scenario than a run does, and must not depend on
+//! the scenario language. The harness fills these types from a checked
+//! scenario; tests write them by hand.
+//!
+//! Times are nanoseconds. Unless a field says otherwise they count from the
+//! beginning of the simulation, as the scenario's own times do.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::expectation::Expectation;
+
+/// One scenario, as far as judging it needs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Case {
+    /// `metadata.name`
+    pub name: String,
+    /// `metadata.description`
+    pub description: String,
+    /// The scenario file, as given on the command line.
+    pub file: String,
+    /// SHA-256 of the file's bytes, lower-case hexadecimal.
+    pub input_digest: String,
+    /// The preset the scenario builds on.
+    pub preset: String,
+    /// Where the simulation stops.
+    pub until_ns: u64,
+    /// metrics-server's release line: `0.8`.
+    pub version: String,
+    /// `--metric-resolution`
+    pub resolution_ns: u64,
+    /// `--kubelet-request-timeout`
+    pub request_timeout_ns: u64,
+    /// The most that a healthy process of this case costs from its start to
+    /// its first scrape: the upper ends of its start costs.
+    pub start_cost_ns: u64,
+    /// `progressDeadlineSeconds`, or the time-out of whoever waits for the
+    /// installation, counted from the pod's creation. Absent: nobody waits.
+    pub deadline_ns: Option<u64>,
+    /// `readinessProbe`
+    pub readiness: Option<ProbeBrief>,
+    /// `livenessProbe`
+    pub liveness: Option<ProbeBrief>,
+    /// `startupProbe`
+    pub startup: Option<ProbeBrief>,
+    /// The nodes, in the order of the file.
+    pub nodes: Vec<NodeBrief>,
+    /// The settings that govern the time to ready, and where they were set.
+    pub settings: Vec<Setting>,
+    /// What must hold.
+    pub expectations: Vec<Expectation>,
+    /// Names of the network rules. One that never takes effect makes a run
+    /// inconclusive.
+    pub path_rules: Vec<String>,
+    /// What the scenario changes during the run, worded as the trace's
+    /// `changed` events are. One that never happens makes a run inconclusive.
+    pub changes: Vec<Change>,
+}
+
+/// A probe's timing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProbeBrief {
+    /// `httpGet.path`
+    pub path: String,
+    /// `initialDelaySeconds`
+    pub initial_delay_ns: u64,
+    /// `periodSeconds`
+    pub period_ns: u64,
+    /// `timeoutSeconds`
+    pub timeout_ns: u64,
+    /// `successThreshold`
+    pub success_threshold: u32,
+    /// `failureThreshold`
+    pub failure_threshold: u32,
+}
+
+/// A node that metrics-server ought to serve.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeBrief {
+    /// `metadata.name`
+    pub name: String,
+    /// When the Node object appears.
+    pub joins_at_ns: u64,
+    /// When the Node object is deleted.
+    pub leaves_at_ns: Option<u64>,
+    /// Pods that ought to be served from it, `namespace/name`.
+    pub pods: Vec<String>,
+}
+
+impl NodeBrief {
+    /// Whether the Node object exists at `t` nanoseconds.
+    #[must_use]
+    pub fn present_at(&self, t: u64) -> bool {
+        self.joins_at_ns <= t && self.leaves_at_ns.is_none_or(|leaves| t < leaves)
+    }
+}
+
+/// A setting, its value and its origin.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Setting {
+    /// One of the names in [`setting`].
+    pub name: String,
+    /// As written: `15s`. Empty where the case does not list the setting.
+    pub value: String,
+    /// `k3s-1.36` or `scenarios/first.yaml:14`. Empty likewise.
+    pub origin: String,
+}
+
+impl fmt::Display for Setting {
+    /// `--metric-resolution=15s (k3s-1.36)`, `readinessProbe.periodSeconds: 10 (pi.yaml:14)`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)?;
+        if !self.value.is_empty() {
+            let joint = if self.name.starts_with("--") {
+                "="
+            } else {
+                ": "
+            };
+            write!(f, "{joint}{}", self.value)?;
+        }
+        if !self.origin.is_empty() {
+            write!(f, " ({})", self.origin)?;
+        }
+        Ok(())
+    }
+}
+
+/// Something that the scenario changes during the run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Change {
+    /// When.
+    pub at_ns: u64,
+    /// What, in the words of the trace's `changed` event.
+    pub what: String,
+}
+
+/// Names under which the judge looks settings up in [`Case::settings`].
+pub mod setting {
+    /// How often kubelets are scraped.
+    pub const RESOLUTION: &str = "--metric-resolution";
+    /// Delay before the first readiness probe counts.
+    pub const READINESS_INITIAL_DELAY: &str = "readinessProbe.initialDelaySeconds";
+    /// Time between readiness probes.
+    pub const READINESS_PERIOD: &str = "readinessProbe.periodSeconds";
+    /// How long a readiness probe waits.
+    pub const READINESS_TIMEOUT: &str = "readinessProbe.timeoutSeconds";
+    /// Successes needed to become Ready.
+    pub const READINESS_SUCCESSES: &str = "readinessProbe.successThreshold";
+    /// The readiness probe as a whole.
+    pub const READINESS: &str = "readinessProbe";
+    /// Failures after which the container is killed.
+    pub const LIVENESS_FAILURES: &str = "livenessProbe.failureThreshold";
+    /// Failures after which the container is killed while starting.
+    pub const STARTUP_FAILURES: &str = "startupProbe.failureThreshold";
+    /// Time between startup probes.
+    pub const STARTUP_PERIOD: &str = "startupProbe.periodSeconds";
+    /// What the process itself costs before it scrapes.
+    pub const START_COST: &str = "startCost";
+    /// The API server's availability and latency.
+    pub const API_SERVER: &str = "apiServer";
+    /// The aggregation layer.
+    pub const AGGREGATION: &str = "aggregation";
+    /// Whether and when a container that ended is started again.
+    pub const RESTART: &str = "restartPolicy";
+    /// The container's arguments.
+    pub const ARGS: &str = "args";
+    /// What the scenario itself does to the process.
+    pub const ACTIONS: &str = "actions";
+    /// The list of nodes.
+    pub const NODES: &str = "nodes";
+
+    /// The kubelet of `node`: its state, certificate, latency and payload.
+    #[must_use]
+    pub fn kubelet(node: &str) -> String {
+        format!("nodes.{node}.kubelet")
+    }
+
+    /// The network rule of this name.
+    #[must_use]
+    pub fn network(rule: &str) -> String {
+        format!("network.{rule}")
+    }
+}
+
+impl Case {
+    /// The setting of this name; with neither value nor origin where the case
+    /// does not list it.
+    #[must_use]
+    pub fn setting(&self, name: &str) -> Setting {
+        let listed = self.settings.iter().find(|setting| setting.name == name);
+        listed.cloned().unwrap_or_else(|| Setting {
+            name: name.to_owned(),
+            ..Setting::default()
+        })
+    }
+
+    /// Whether a store with these many servable nodes and pods makes this
+    /// release ready.
+    ///
+    /// Source: `(*storage).Ready`, metrics-server `pkg/storage/storage.go`:
+    /// node *or* pod up to 0.8, node *and* pod from 0.9.
+    #[must_use]
+    pub fn ready_with(&self, servable_nodes: u64, servable_pods: u64) -> bool {
+        let minor = self.version.split('.').nth(1).and_then(|minor| {
+            let digits = minor.split(|c: char| !c.is_ascii_digit()).next();
+            digits.and_then(|digits| digits.parse::<u32>().ok())
+        });
+        if minor.is_some_and(|minor| minor >= 9) {
+            servable_nodes > 0 && servable_pods > 0
+        } else {
+            servable_nodes > 0 || servable_pods > 0
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_shows_its_value_and_its_origin() {
+        let case = Case {
+            settings: vec![
+                Setting {
+                    name: setting::RESOLUTION.to_owned(),
+                    value: "15s".to_owned(),
+                    origin: "k3s-1.36".to_owned(),
+                },
+                Setting {
+                    name: setting::READINESS_PERIOD.to_owned(),
+                    value: "2".to_owned(),
+                    origin: "pi.yaml:14".to_owned(),
+                },
+            ],
+            ..Case::default()
+        };
+        let shown = |name| case.setting(name).to_string();
+        assert_eq!(
+            shown(setting::RESOLUTION),
+            "--metric-resolution=15s (k3s-1.36)"
+        );
+        assert_eq!(
+            shown(setting::READINESS_PERIOD),
+            "readinessProbe.periodSeconds: 2 (pi.yaml:14)"
+        );
+        assert_eq!(shown(setting::START_COST), "startCost");
+    }
+
+    #[test]
+    fn nodes_alone_make_0_8_ready_but_not_0_9() {
+        let ready = |version: &str, nodes, pods| {
+            Case {
+                version: version.to_owned(),
+                ..Case::default()
+            }
+            .ready_with(nodes, pods)
+        };
+        assert!(ready("0.8", 1, 0));
+        assert!(ready("0.8.1", 0, 1));
+        assert!(!ready("0.8", 0, 0));
+        assert!(!ready("0.9", 1, 0));
+        assert!(!ready("v0.9.0", 0, 1));
+        assert!(ready("0.9", 1, 1));
+        assert!(!ready("0.10", 1, 0));
+    }
+
+    #[test]
+    fn a_node_is_present_from_joining_up_to_leaving() {
+        let node = NodeBrief {
+            joins_at_ns: 10,
+            leaves_at_ns: Some(20),
+            ..NodeBrief::default()
+        };
+        assert_eq!(
+            [9, 10, 19, 20].map(|t| node.present_at(t)),
+            [false, true, true, false]
+        );
+    }
+}

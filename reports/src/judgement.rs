@@ -1,1 +1,231 @@
-//! Not written yet.
+//! Everything there is to say about a run, and about the runs of a scenario.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::attribution::{Attribution, attribute};
+use crate::case::Case;
+use crate::expectation::{Evidence, ExpectationResult, Outcome, doubts, evaluate};
+use crate::milestone::{Milestone, Milestones, lists_nodes, milestones, origin_ns};
+use crate::response::{ResponseRow, responses};
+use crate::timeline::Timeline;
+use crate::trace::{Event, Trace};
+use crate::verdict::{Finding, verdict};
+
+/// What there is to say about one run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunJudgement {
+    /// The run's seed.
+    pub seed: u64,
+    /// SHA-256 of the trace, lower-case hexadecimal.
+    pub trace_digest: String,
+    /// What became of the start-up, and why that is the word for it.
+    pub finding: Finding,
+    /// Whether the scenario's expectations held.
+    pub outcome: Outcome,
+    /// When each stage was reached.
+    pub milestones: Milestones,
+    /// Who was answered what.
+    pub responses: Vec<ResponseRow>,
+    /// How often the container was started again.
+    pub restarts: u64,
+    /// Where the time went.
+    pub attribution: Attribution,
+    /// How each node of the case was served.
+    pub nodes: Vec<NodeService>,
+    /// The expectations, in the scenario's order.
+    pub expectations: Vec<ExpectationResult>,
+    /// Why nothing that was seen can be relied upon; empty in a sound run.
+    pub doubts: Vec<String>,
+    /// What it looked like over time.
+    pub timeline: Timeline,
+}
+
+/// How a node was served.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeService {
+    /// Its name.
+    pub name: String,
+    /// When a list of nodes held it first, as the witness saw it: nanoseconds
+    /// since the first start of the process.
+    pub first_served_ns: Option<u64>,
+    /// Why its last scrape failed; absent if its last scrape succeeded or
+    /// there was none.
+    pub last_error: Option<String>,
+}
+
+/// The runs of a scenario.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScenarioJudgement {
+    /// The scenario.
+    pub case: Case,
+    /// Its runs, in the order of their seeds as given.
+    pub runs: Vec<RunJudgement>,
+}
+
+/// Judges a run: a pure function of the case and what happened.
+#[must_use]
+pub fn judge(case: &Case, trace: &Trace, seed: u64) -> RunJudgement {
+    let milestones = milestones(case, trace);
+    let finding = verdict(case, trace, &milestones);
+    let restarts = restarts(trace);
+    let end = trace.records.last().map_or(0, |record| record.t);
+    let evidence = Evidence {
+        trace,
+        milestones: &milestones,
+        verdict: finding.verdict,
+        restarts,
+        observed_ns: end.saturating_sub(origin_ns(trace)),
+    };
+    let expectations: Vec<_> = case
+        .expectations
+        .iter()
+        .map(|expectation| evaluate(expectation, &evidence))
+        .collect();
+    let doubts = doubts(case, trace);
+    let worst = expectations
+        .iter()
+        .map(|result| result.outcome)
+        .max()
+        .unwrap_or(Outcome::Pass);
+    let outcome = if doubts.is_empty() {
+        worst
+    } else {
+        Outcome::Inconclusive
+    };
+    RunJudgement {
+        seed,
+        trace_digest: trace.digest(),
+        outcome,
+        responses: responses(trace),
+        restarts: restarts.unwrap_or(0),
+        attribution: attribute(case, trace, &milestones),
+        nodes: nodes(case, trace),
+        expectations,
+        doubts,
+        timeline: Timeline::of(trace),
+        finding,
+        milestones,
+    }
+}
+
+impl RunJudgement {
+    /// Time from the first start of the process until the pod was Ready.
+    #[must_use]
+    pub fn time_to_ready_ns(&self) -> Option<u64> {
+        self.milestones.at(Milestone::PodReady)
+    }
+
+    /// Time until a list of metrics was answered 200 through the API server.
+    #[must_use]
+    pub fn time_to_first_api_200_ns(&self) -> Option<u64> {
+        self.milestones.at(Milestone::FirstApi200)
+    }
+
+    /// Why the run did not pass, one line each; none if it did.
+    pub fn complaints(&self) -> impl Iterator<Item = String> + '_ {
+        let broken = self
+            .expectations
+            .iter()
+            .filter(|result| result.outcome != Outcome::Pass);
+        let claims = broken.map(|result| format!("{}: {}", result.subject, result.seen()));
+        self.doubts.iter().cloned().chain(claims)
+    }
+}
+
+impl ScenarioJudgement {
+    /// Whether every run passed.
+    #[must_use]
+    pub fn passed(&self) -> bool {
+        self.outcome() == Outcome::Pass
+    }
+
+    /// The worst outcome of the runs; inconclusive if there was none.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        self.runs
+            .iter()
+            .map(|run| run.outcome)
+            .max()
+            .unwrap_or(Outcome::Inconclusive)
+    }
+
+    /// The run that says most: among those of the worst outcome the one with
+    /// the worst verdict, then the one that took longest to be Ready.
+    #[must_use]
+    pub fn worst(&self) -> Option<&RunJudgement> {
+        let badness = |run: &RunJudgement| {
+            let time = run.time_to_ready_ns().unwrap_or(u64::MAX);
+            (run.outcome, run.finding.verdict, time)
+        };
+        // Of equals the first.
+        self.runs.iter().rev().max_by_key(|run| badness(run))
+    }
+
+    /// The run with the worst verdict, which speaks for the scenario.
+    #[must_use]
+    pub fn finding(&self) -> Option<&Finding> {
+        self.runs
+            .iter()
+            .map(|run| &run.finding)
+            .rev()
+            .max_by_key(|finding| finding.verdict)
+    }
+}
+
+fn restarts(trace: &Trace) -> Option<u64> {
+    let started = |event: &Event| match event {
+        Event::ProcessStarted { restart } => Some(u64::from(*restart)),
+        _ => None,
+    };
+    trace
+        .records
+        .iter()
+        .filter_map(|record| started(&record.event))
+        .max()
+}
+
+fn nodes(case: &Case, trace: &Trace) -> Vec<NodeService> {
+    let origin = origin_ns(trace);
+    let mut served: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut errors: BTreeMap<&str, Option<&str>> = BTreeMap::new();
+    let known: BTreeSet<&str> = case.nodes.iter().map(|node| &*node.name).collect();
+    for record in &trace.records {
+        match &record.event {
+            Event::Witness {
+                target,
+                outcome,
+                nodes,
+                ..
+            } if outcome == "200" && lists_nodes(target) && served.len() < known.len() => {
+                for node in nodes.iter().filter(|node| known.contains(&***node)) {
+                    served
+                        .entry(node)
+                        .or_insert_with(|| record.t.saturating_sub(origin));
+                }
+            }
+            Event::Scraped {
+                node,
+                outcome,
+                text,
+                ..
+            } => {
+                let reason = if text.is_empty() { outcome } else { text };
+                errors.insert(node, (outcome != "200").then_some(reason));
+            }
+            _ => {}
+        }
+    }
+    let service = |node: &crate::case::NodeBrief| NodeService {
+        name: node.name.clone(),
+        first_served_ns: served.get(&*node.name).copied(),
+        last_error: errors
+            .get(&*node.name)
+            .copied()
+            .flatten()
+            .map(str::to_owned),
+    };
+    case.nodes.iter().map(service).collect()
+}

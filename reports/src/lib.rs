@@ -9,23 +9,30 @@
 //! - [`case`]: what the judge is told about the scenario;
 //! - [`milestone`]: when each stage was reached;
 //! - [`response`]: who was answered what, how often, when;
+//! - `life`: the trace cut into the lives of the process;
 //! - [`verdict`]: what became of the start-up, in a word;
 //! - [`attribution`]: where the time went, in parts that sum exactly;
 //! - [`expectation`]: what must hold, and whether it did;
-//! - [`judgement`]: all of it, for one run;
+//! - [`timeline`]: what it looked like over time;
+//! - [`judgement`]: all of it, for one run and for a scenario's runs;
+//! - [`exit`]: what it means for the exit code;
 //! - [`json`]: the result document that other tools read;
-//! - [`text`]: the report that people read.
+//! - [`text`]: the report that people read; [`units`] spells its durations.
 //!
 //! **Invariant:** nothing here knows an engine, the aggregation core or the
 //! stand-ins.
 
 pub mod attribution;
 pub mod case;
+pub mod exit;
 pub mod expectation;
 pub mod json;
 pub mod judgement;
+mod life;
 pub mod milestone;
 pub mod response;
 pub mod text;
+pub mod timeline;
 pub mod trace;
+pub mod units;
 pub mod verdict;

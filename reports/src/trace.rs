@@ -156,6 +156,8 @@ pub enum Event {
         target: String,
         /// As for `response`.
         outcome: String,
+        /// The body of an answer other than 200, or the error.
+        text: String,
         /// Nodes listed.
         nodes: Vec<String>,
         /// Pods listed, `namespace/name`.

@@ -1,0 +1,7 @@
+//! Judges traces written by hand.
+
+mod attributions;
+mod common;
+mod documents;
+mod expectations;
+mod verdicts;
