@@ -91,6 +91,8 @@ pub enum Event {
         target: String,
         /// What came back.
         outcome: Outcome,
+        /// The body of an answer other than 200, or the error; empty for 200.
+        text: String,
         /// Names of the nodes listed, for the list of nodes.
         nodes: Vec<String>,
         /// Namespaced names of the pods listed, for the list of pods.

@@ -1,1 +1,525 @@
-//! Not written yet.
+//! The cluster's objects, their versions, and watches on them.
+//!
+//! One [`Store`] stands for etcd and the API server's watch cache together: a
+//! single counter of resource versions, and per resource the objects by key
+//! and the recent changes. Objects are immutable once stored; whoever reads
+//! one shares it.
+//!
+//! Nothing here takes time. What it costs to reach the store over the network
+//! is the business of [`crate::apiserver`].
+
+use std::cell::{OnceCell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use tokio::sync::mpsc;
+
+/// How many changes of one resource can be watched from after the fact. A real
+/// watch cache holds between 100 and 100,000, by demand; etcd forgets what is
+/// older than five minutes.
+const HISTORY: usize = 8192;
+
+/// A shared handle to the cluster's objects. Cloning gives another handle.
+///
+/// Resources are named by their plural: `nodes`, `pods`, `apiservices`.
+#[derive(Clone, Default)]
+pub struct Store {
+    inner: Rc<RefCell<Inner>>,
+}
+
+#[derive(Default)]
+struct Inner {
+    resource_version: u64,
+    tables: BTreeMap<String, Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    objects: BTreeMap<String, Rc<Stored>>,
+    history: VecDeque<Rc<Change>>,
+    /// The newest version that `history` no longer tells of.
+    forgotten: u64,
+    watchers: Vec<mpsc::UnboundedSender<Rc<Change>>>,
+}
+
+/// What happened to an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChangeKind {
+    /// It was created.
+    Added,
+    /// It was replaced.
+    Modified,
+    /// It was deleted.
+    Deleted,
+}
+
+/// One change to one object.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// What happened.
+    pub kind: ChangeKind,
+    /// The object after the change; its last state, with the deletion's
+    /// resource version, if it was deleted.
+    pub object: Rc<Value>,
+    /// The store's version as of this change.
+    pub resource_version: u64,
+    /// The object before the change: a watcher whose selector it matched must
+    /// be told when it no longer does.
+    pub(crate) previous: Option<Rc<Value>>,
+    pub(crate) stored: Rc<Stored>,
+}
+
+/// An object and its serialised forms, each written at most once.
+#[derive(Debug)]
+pub(crate) struct Stored {
+    object: Rc<Value>,
+    body: OnceCell<Bytes>,
+    metadata: OnceCell<Bytes>,
+}
+
+/// The versions asked for are no longer in the history: HTTP 410.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("too old resource version: {requested} ({oldest})")]
+pub struct Expired {
+    /// The version that the watch was to start from.
+    pub requested: u64,
+    /// The oldest version that it could have started from.
+    pub oldest: u64,
+}
+
+impl Store {
+    /// An empty cluster.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The object of that name; `namespace` is `None` for cluster-scoped
+    /// resources.
+    #[must_use]
+    pub fn get(&self, resource: &str, namespace: Option<&str>, name: &str) -> Option<Rc<Value>> {
+        self.stored(resource, namespace, name)
+            .map(|stored| stored.object())
+    }
+
+    /// All objects of a resource, ordered by namespace and name.
+    #[must_use]
+    pub fn list(&self, resource: &str) -> Vec<Rc<Value>> {
+        let inner = self.inner.borrow();
+        let table = inner.tables.get(resource);
+        table
+            .into_iter()
+            .flat_map(|table| table.objects.values())
+            .map(|stored| stored.object())
+            .collect()
+    }
+
+    /// Creates the object or replaces the one of the same namespace and name,
+    /// and returns the new version.
+    ///
+    /// `metadata.resourceVersion` is set; `uid` and `creationTimestamp` are
+    /// those of the object replaced. A new object gets a `uid` unless it brings
+    /// one; its `creationTimestamp` is the caller's, who has a clock.
+    ///
+    /// # Panics
+    ///
+    /// If the object has no `metadata.name`.
+    pub fn put(&self, resource: &str, mut object: Value) -> u64 {
+        let mut inner = self.inner.borrow_mut();
+        inner.resource_version += 1;
+        let version = inner.resource_version;
+        let table = inner.table(resource);
+        let key = key_of(&object);
+        let previous = table.objects.get(&key).map(|stored| stored.object());
+        let uid = || uid(resource, &key, version);
+        stamp(&mut object, previous.as_deref(), version, uid);
+        let stored = Rc::new(Stored::new(object));
+        table.objects.insert(key, Rc::clone(&stored));
+        let kind = match previous {
+            Some(_) => ChangeKind::Modified,
+            None => ChangeKind::Added,
+        };
+        table.publish(Change::new(kind, stored, previous, version));
+        version
+    }
+
+    /// Deletes an object and returns the new version; `None` if there was none.
+    pub fn delete(&self, resource: &str, namespace: Option<&str>, name: &str) -> Option<u64> {
+        let mut inner = self.inner.borrow_mut();
+        let removed = inner
+            .tables
+            .get_mut(resource)?
+            .objects
+            .remove(&key(namespace, name))?
+            .object();
+        inner.resource_version += 1;
+        let version = inner.resource_version;
+        let mut last = Value::clone(&removed);
+        last["metadata"]["resourceVersion"] = json!(version.to_string());
+        let stored = Rc::new(Stored::new(last));
+        let change = Change::new(ChangeKind::Deleted, stored, Some(removed), version);
+        inner.table(resource).publish(change);
+        Some(version)
+    }
+
+    /// Watches a resource from now on.
+    #[must_use]
+    pub fn watch(&self, resource: &str) -> Watch {
+        Watch {
+            backlog: VecDeque::new(),
+            live: self.inner.borrow_mut().table(resource).subscribe(),
+        }
+    }
+
+    /// Watches a resource for what happens after `resource_version`.
+    ///
+    /// # Errors
+    ///
+    /// [`Expired`] if changes after that version were already forgotten.
+    pub fn watch_from(&self, resource: &str, resource_version: u64) -> Result<Watch, Expired> {
+        if let Some(expired) = self.expired(resource, resource_version) {
+            return Err(expired);
+        }
+        let mut inner = self.inner.borrow_mut();
+        let table = inner.table(resource);
+        let seen = |change: &Rc<Change>| change.resource_version <= resource_version;
+        let from = table.history.partition_point(seen);
+        Ok(Watch {
+            backlog: table.history.range(from..).cloned().collect(),
+            live: table.subscribe(),
+        })
+    }
+
+    /// The version of the latest change to anything.
+    #[must_use]
+    pub fn resource_version(&self) -> u64 {
+        self.inner.borrow().resource_version
+    }
+
+    /// Forgets all history, as etcd's compaction does: watches can start from
+    /// the present version, not from any before.
+    pub fn compact(&self) {
+        let mut inner = self.inner.borrow_mut();
+        let version = inner.resource_version;
+        for table in inner.tables.values_mut() {
+            table.history.clear();
+            table.forgotten = version;
+        }
+    }
+
+    /// Why a watch cannot start from a version, if it cannot.
+    pub(crate) fn expired(&self, resource: &str, requested: u64) -> Option<Expired> {
+        let inner = self.inner.borrow();
+        let oldest = inner.tables.get(resource)?.forgotten;
+        (requested < oldest).then_some(Expired { requested, oldest })
+    }
+
+    pub(crate) fn stored(
+        &self,
+        resource: &str,
+        namespace: Option<&str>,
+        name: &str,
+    ) -> Option<Rc<Stored>> {
+        let inner = self.inner.borrow();
+        let table = inner.tables.get(resource)?;
+        table.objects.get(&key(namespace, name)).cloned()
+    }
+
+    /// Shows `visit` the objects whose key starts with `prefix` and comes
+    /// after `after`, in order of keys, until it returns `false`.
+    pub(crate) fn scan(
+        &self,
+        resource: &str,
+        prefix: &str,
+        after: Option<&str>,
+        mut visit: impl FnMut(&str, &Rc<Stored>) -> bool,
+    ) {
+        use std::ops::Bound::{Excluded, Included, Unbounded};
+        let inner = self.inner.borrow();
+        let Some(table) = inner.tables.get(resource) else {
+            return;
+        };
+        let start = match after {
+            Some(after) => Excluded(after),
+            None => Included(prefix),
+        };
+        for (key, stored) in table.objects.range::<str, _>((start, Unbounded)) {
+            if !key.starts_with(prefix) || !visit(key, stored) {
+                return;
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let inner = self.inner.borrow();
+        f.debug_struct("Store")
+            .field("resource_version", &inner.resource_version)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    fn table(&mut self, resource: &str) -> &mut Table {
+        if !self.tables.contains_key(resource) {
+            self.tables.insert(resource.to_owned(), Table::default());
+        }
+        self.tables
+            .get_mut(resource)
+            .expect("the table was inserted if it was missing")
+    }
+}
+
+impl Table {
+    fn publish(&mut self, change: Change) {
+        let change = Rc::new(change);
+        self.watchers
+            .retain(|watcher| watcher.send(Rc::clone(&change)).is_ok());
+        if self.history.len() == HISTORY
+            && let Some(oldest) = self.history.pop_front()
+        {
+            self.forgotten = oldest.resource_version;
+        }
+        self.history.push_back(change);
+    }
+
+    fn subscribe(&mut self) -> mpsc::UnboundedReceiver<Rc<Change>> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        self.watchers.push(sender);
+        receiver
+    }
+}
+
+impl Change {
+    fn new(
+        kind: ChangeKind,
+        stored: Rc<Stored>,
+        previous: Option<Rc<Value>>,
+        resource_version: u64,
+    ) -> Self {
+        Self {
+            kind,
+            object: stored.object(),
+            resource_version,
+            previous,
+            stored,
+        }
+    }
+}
+
+impl Stored {
+    fn new(object: Value) -> Self {
+        Self {
+            object: Rc::new(object),
+            body: OnceCell::new(),
+            metadata: OnceCell::new(),
+        }
+    }
+
+    pub(crate) fn object(&self) -> Rc<Value> {
+        Rc::clone(&self.object)
+    }
+
+    pub(crate) fn value(&self) -> &Value {
+        &self.object
+    }
+
+    /// The object's members except `kind` and `apiVersion`, as JSON without
+    /// the braces: an item of a typed list has no kind, a single object has.
+    pub(crate) fn body(&self) -> &Bytes {
+        self.body
+            .get_or_init(|| members(&self.object, |name| name != "kind" && name != "apiVersion"))
+    }
+
+    /// The object's `metadata` member alone, in the same form.
+    pub(crate) fn metadata(&self) -> &Bytes {
+        self.metadata
+            .get_or_init(|| members(&self.object, |name| name == "metadata"))
+    }
+}
+
+fn members(object: &Value, wanted: impl Fn(&str) -> bool) -> Bytes {
+    let mut out = Vec::with_capacity(512);
+    for (name, value) in object.as_object().into_iter().flatten() {
+        if !wanted(name) {
+            continue;
+        }
+        if !out.is_empty() {
+            out.push(b',');
+        }
+        serde_json::to_writer(&mut out, name).expect("a string always serialises");
+        out.push(b':');
+        serde_json::to_writer(&mut out, value).expect("a JSON value always serialises");
+    }
+    out.into()
+}
+
+/// A stream of changes to one resource.
+#[derive(Debug)]
+pub struct Watch {
+    backlog: VecDeque<Rc<Change>>,
+    live: mpsc::UnboundedReceiver<Rc<Change>>,
+}
+
+impl Watch {
+    /// The next change; for ever pending once the store is gone.
+    ///
+    /// Dropping the future loses nothing.
+    pub async fn next(&mut self) -> Rc<Change> {
+        if let Some(change) = self.backlog.pop_front() {
+            return change;
+        }
+        match self.live.recv().await {
+            Some(change) => change,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// The next change if one has already happened.
+    pub fn try_next(&mut self) -> Option<Rc<Change>> {
+        self.backlog
+            .pop_front()
+            .or_else(|| self.live.try_recv().ok())
+    }
+}
+
+/// An object's key within its resource, ordered as etcd orders them.
+pub(crate) fn key(namespace: Option<&str>, name: &str) -> String {
+    match namespace {
+        Some(namespace) => format!("{namespace}/{name}"),
+        None => name.to_owned(),
+    }
+}
+
+fn key_of(object: &Value) -> String {
+    let metadata = &object["metadata"];
+    let name = metadata["name"]
+        .as_str()
+        .expect("every stored object has a name");
+    key(metadata["namespace"].as_str(), name)
+}
+
+fn stamp(
+    object: &mut Value,
+    previous: Option<&Value>,
+    version: u64,
+    fresh_uid: impl FnOnce() -> String,
+) {
+    if let Some(previous) = previous {
+        for inherited in ["uid", "creationTimestamp"] {
+            if let Some(value) = previous["metadata"].get(inherited) {
+                object["metadata"][inherited] = value.clone();
+            }
+        }
+    }
+    let metadata = &mut object["metadata"];
+    if metadata.get("uid").is_none() {
+        metadata["uid"] = json!(fresh_uid());
+    }
+    metadata["resourceVersion"] = json!(version.to_string());
+}
+
+/// A version-4 UUID that is a function of what it identifies.
+fn uid(resource: &str, key: &str, version: u64) -> String {
+    let digest = Sha256::digest(format!("{resource}/{key}@{version}"));
+    let mut bytes = [0_u8; 16];
+    bytes.copy_from_slice(&digest[..16]);
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!(
+        "{}-{}-{}-{}-{}",
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..]
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pod(name: &str) -> Value {
+        json!({"kind": "Pod", "apiVersion": "v1", "metadata": {"namespace": "default", "name": name}})
+    }
+
+    #[test]
+    fn one_counter_numbers_the_changes_of_all_resources() {
+        let store = Store::new();
+        assert_eq!(store.put("pods", pod("a")), 1);
+        assert_eq!(store.put("nodes", json!({"metadata": {"name": "n"}})), 2);
+        assert_eq!(store.put("pods", pod("a")), 3);
+        assert_eq!(store.delete("pods", Some("default"), "a"), Some(4));
+        assert_eq!(store.delete("pods", Some("default"), "a"), None);
+        assert_eq!(store.resource_version(), 4);
+    }
+
+    #[test]
+    fn a_replaced_object_keeps_its_uid_and_a_recreated_one_does_not() {
+        let store = Store::new();
+        let uid =
+            || store.get("pods", Some("default"), "a").expect("stored")["metadata"]["uid"].clone();
+        store.put("pods", pod("a"));
+        let first = uid();
+        store.put("pods", pod("a"));
+        assert_eq!(uid(), first);
+        store.delete("pods", Some("default"), "a");
+        store.put("pods", pod("a"));
+        assert_ne!(uid(), first);
+    }
+
+    #[test]
+    fn objects_are_listed_in_the_order_of_etcd_keys() {
+        let store = Store::new();
+        for (namespace, name) in [("b", "x"), ("a", "y"), ("a-b", "x"), ("a", "x")] {
+            store.put(
+                "pods",
+                json!({"metadata": {"namespace": namespace, "name": name}}),
+            );
+        }
+        let keys: Vec<String> = store.list("pods").iter().map(|pod| key_of(pod)).collect();
+        assert_eq!(keys, ["a-b/x", "a/x", "a/y", "b/x"]);
+    }
+
+    #[test]
+    fn a_watch_from_a_version_sees_exactly_what_came_after_it() {
+        let store = Store::new();
+        store.put("pods", pod("a"));
+        let version = store.put("pods", pod("b"));
+        store.put("nodes", json!({"metadata": {"name": "n"}}));
+        store.put("pods", pod("a"));
+        let mut watch = store.watch_from("pods", version).expect("recent");
+        store.delete("pods", Some("default"), "b");
+        let kinds: Vec<_> = std::iter::from_fn(|| watch.try_next())
+            .map(|change| (change.kind, change.resource_version))
+            .collect();
+        assert_eq!(kinds, [(ChangeKind::Modified, 4), (ChangeKind::Deleted, 5)]);
+    }
+
+    #[test]
+    fn a_version_that_was_compacted_away_is_too_old() {
+        let store = Store::new();
+        let old = store.put("pods", pod("a"));
+        let recent = store.put("pods", pod("a"));
+        store.compact();
+        let error = store.watch_from("pods", old).expect_err("compacted");
+        assert_eq!(error.to_string(), "too old resource version: 1 (2)");
+        assert!(store.watch_from("pods", recent).is_ok());
+    }
+
+    #[test]
+    fn history_is_bounded_and_says_so() {
+        let store = Store::new();
+        for _ in 0..=HISTORY {
+            store.put("pods", pod("a"));
+        }
+        assert!(store.watch_from("pods", 0).is_err());
+        assert!(store.watch_from("pods", 1).is_ok());
+    }
+}

@@ -1,0 +1,188 @@
+//! The controller that keeps the condition Available of APIServices.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::Context;
+use super::api_service::{ApiService, Condition, with_condition};
+use super::check;
+use super::proxy::Proxy;
+use super::queue::WorkQueue;
+use super::resolve::precheck;
+use crate::apiserver::responsive;
+use crate::event::{Event, Observer, Outcome};
+use crate::store::Watch;
+
+/// Every known APIService is looked at again this often.
+///
+/// Source: `kube-aggregator/pkg/controllers/status/remote/
+/// remote_available_controller.go: New`.
+pub(super) const RESYNC: Duration = Duration::from_secs(30);
+
+/// Back-off of a failing item, same source.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(30));
+
+/// Source: `kube-aggregator/pkg/apiserver/apiserver.go`, `Run(5, …)`.
+const WORKERS: usize = 5;
+
+/// The discovery check failed: look again after a back-off. Other failed
+/// checks wait for an event or the resync.
+struct Failed;
+
+struct Controller {
+    context: Rc<Context>,
+    proxy: Rc<Proxy>,
+    queue: WorkQueue,
+    /// Those whose last check passed: their connections are open.
+    passed: RefCell<BTreeSet<String>>,
+}
+
+/// Starts the controller. `first_resync` is the time to the first resync.
+pub(super) fn start(context: &Rc<Context>, proxy: &Rc<Proxy>, first_resync: Duration) {
+    let controller = Rc::new(Controller {
+        context: Rc::clone(context),
+        proxy: Rc::clone(proxy),
+        queue: WorkQueue::new(BACKOFF.0, BACKOFF.1),
+        passed: RefCell::default(),
+    });
+    let process = &context.process;
+    for resource in ["apiservices", "services", "endpointslices"] {
+        let watch = context.store.watch(resource);
+        process.spawn(Rc::clone(&controller).follow(resource, watch));
+    }
+    process.spawn(Rc::clone(&controller).resync(first_resync));
+    for _ in 0..WORKERS {
+        process.spawn(Rc::clone(&controller).work());
+    }
+    controller.enqueue_all();
+}
+
+impl Controller {
+    fn enqueue_all(&self) {
+        for object in self.context.store.list("apiservices") {
+            self.enqueue_if(&object, |_| true);
+        }
+    }
+
+    fn enqueue_if(&self, object: &Value, wanted: impl Fn(&ApiService) -> bool) {
+        if let Some(api) = ApiService::read(object).filter(wanted) {
+            self.queue.add(&api.name);
+        }
+    }
+
+    async fn follow(self: Rc<Self>, resource: &'static str, mut watch: Watch) {
+        loop {
+            let change = watch.next().await;
+            self.context.informed().await;
+            match resource {
+                "apiservices" => self.enqueue_if(&change.object, |_| true),
+                "services" => {
+                    let metadata = &change.object["metadata"];
+                    self.enqueue_backed_by(&metadata["namespace"], &metadata["name"]);
+                }
+                _ => {
+                    let metadata = &change.object["metadata"];
+                    let service = &metadata["labels"]["kubernetes.io/service-name"];
+                    self.enqueue_backed_by(&metadata["namespace"], service);
+                }
+            }
+        }
+    }
+
+    fn enqueue_backed_by(&self, namespace: &Value, service: &Value) {
+        for object in self.context.store.list("apiservices") {
+            self.enqueue_if(&object, |api| {
+                *namespace == api.service.namespace && *service == api.service.name
+            });
+        }
+    }
+
+    async fn resync(self: Rc<Self>, first: Duration) {
+        let mut next = Instant::now() + first;
+        loop {
+            tokio::time::sleep_until(next).await;
+            self.enqueue_all();
+            next += RESYNC;
+        }
+    }
+
+    async fn work(self: Rc<Self>) {
+        loop {
+            let name = self.queue.next().await;
+            responsive(&self.context.behaviour).await;
+            match self.sync(&name).await {
+                Ok(()) => self.queue.forget(&name),
+                Err(Failed) => self.queue.add_rate_limited(&name),
+            }
+            self.queue.done(&name);
+        }
+    }
+
+    async fn sync(&self, name: &str) -> Result<(), Failed> {
+        let object = self.context.store.get("apiservices", None, name);
+        let Some(api) = object.as_deref().and_then(ApiService::read) else {
+            return Ok(());
+        };
+        if let Err(condition) = precheck(&self.context.store, &api.service) {
+            self.passed.borrow_mut().remove(name);
+            self.write(name, &condition).await;
+            return Ok(());
+        }
+        let warm = self.passed.borrow().contains(name);
+        let result = check::discovery_check(&self.context, &self.proxy, &api, warm).await;
+        responsive(&self.context.behaviour).await;
+        self.tell(&api, &result);
+        match result {
+            Ok(_) => {
+                self.passed.borrow_mut().insert(name.to_owned());
+                self.write(name, &Condition::passed()).await;
+                Ok(())
+            }
+            Err(failure) => {
+                self.passed.borrow_mut().remove(name);
+                let condition = Condition::failed("FailedDiscoveryCheck", failure.text);
+                self.write(name, &condition).await;
+                Err(Failed)
+            }
+        }
+    }
+
+    fn tell(&self, api: &ApiService, result: &Result<u16, check::Failure>) {
+        let (outcome, text) = match result {
+            Ok(status) => (Outcome::Status(*status), Condition::passed().message),
+            Err(failure) => (failure.outcome, failure.text.clone()),
+        };
+        self.context.record(Event::Response {
+            observer: Observer::AggregatorCheck,
+            target: api.path(),
+            outcome,
+            text,
+        });
+    }
+
+    /// Writes the condition unless the object says so already.
+    async fn write(&self, name: &str, condition: &Condition) {
+        let Context { store, process, .. } = &*self.context;
+        let changed = || {
+            let object = store.get("apiservices", None, name)?;
+            with_condition(&object, condition, process.now())
+        };
+        if changed().is_none() {
+            return;
+        }
+        tokio::time::sleep((self.context.config.timing.write)()).await;
+        responsive(&self.context.behaviour).await;
+        let Some(object) = changed() else { return };
+        store.put("apiservices", object);
+        self.context.record(Event::ApiService {
+            status: condition.status,
+            reason: condition.reason.to_owned(),
+            message: condition.message.clone(),
+        });
+    }
+}

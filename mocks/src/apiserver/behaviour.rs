@@ -1,0 +1,68 @@
+//! What a dial to the API server meets, and how long answers take.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::rc::Rc;
+use std::time::Duration;
+
+use seam::Host;
+
+use crate::script::Script;
+
+/// The API server's behaviour during some stretch of time.
+#[derive(Clone)]
+pub struct Behaviour {
+    /// What a dial meets.
+    pub state: State,
+    /// Draws how long an answer takes.
+    pub latency: Sampler,
+}
+
+/// Draws a duration each time it is called.
+pub type Sampler = Rc<dyn Fn() -> Duration>;
+
+/// Draws uniformly from `from..to` out of the host's random stream `name`.
+#[must_use]
+pub fn uniform(host: &Host, name: &str, from: Duration, to: Duration) -> Sampler {
+    let random = RefCell::new(host.random(name));
+    Rc::new(move || random.borrow_mut().duration_between(from, to))
+}
+
+/// What a dial to the API server meets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Nobody listens: connection refused. Connections that were open are
+    /// reset: the process is gone.
+    Down,
+    /// TCP connects, nothing answers: the process stands still, its
+    /// controllers too. It goes on where it stood.
+    Hang,
+    /// The process has started: it serves what it serves itself, but paths
+    /// of aggregated APIs are not installed yet.
+    Starting,
+    /// It serves everything.
+    Up,
+}
+
+impl fmt::Debug for Behaviour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Behaviour")
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Waits while the API server stands still.
+pub(crate) async fn responsive(behaviour: &Script<Behaviour>) {
+    while behaviour.current().state == State::Hang {
+        behaviour.changed().await;
+    }
+}
+
+/// Waits until the API server serves its own paths: what every controller of
+/// the cluster waits for.
+pub async fn serving(behaviour: &Script<Behaviour>) {
+    while !matches!(behaviour.current().state, State::Up | State::Starting) {
+        behaviour.changed().await;
+    }
+}

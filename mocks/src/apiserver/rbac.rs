@@ -1,0 +1,443 @@
+//! Who may do what: the roles of a cluster, as far as its metrics need them.
+//!
+//! DIFFERENCE: kubelets are allowed by a role here, where the Node authorizer
+//! would look at each object; the roles hold what metrics-server, its users
+//! and the kubelets ask for, not everything that the real ones grant.
+
+use super::roles::{ROLES, Role};
+
+/// A user, as authentication found them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct User {
+    /// `system:serviceaccount:kube-system:metrics-server`
+    pub name: String,
+    /// A ServiceAccount's UID; empty for others.
+    pub uid: String,
+    /// Groups, including `system:authenticated`.
+    pub groups: Vec<String>,
+    /// Further attributes.
+    pub extra: Vec<(String, Vec<String>)>,
+}
+
+impl User {
+    /// An authenticated user with these groups and `system:authenticated`.
+    #[must_use]
+    pub fn new(name: &str, groups: &[&str]) -> Self {
+        let groups = groups.iter().copied().chain(["system:authenticated"]);
+        Self {
+            name: name.to_owned(),
+            groups: groups.map(str::to_owned).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// A ServiceAccount, with the groups that its tokens give.
+    #[must_use]
+    pub fn service_account(namespace: &str, name: &str) -> Self {
+        Self::new(
+            &format!("system:serviceaccount:{namespace}:{name}"),
+            &[
+                "system:serviceaccounts",
+                &format!("system:serviceaccounts:{namespace}"),
+            ],
+        )
+    }
+
+    /// Nobody in particular.
+    #[must_use]
+    pub fn anonymous() -> Self {
+        Self {
+            name: "system:anonymous".to_owned(),
+            groups: vec!["system:unauthenticated".to_owned()],
+            ..Self::default()
+        }
+    }
+}
+
+/// What somebody wants to do. A path that names no resource has no `resource`.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Attempt<'a> {
+    pub(crate) verb: &'a str,
+    pub(crate) group: &'a str,
+    pub(crate) resource: &'a str,
+    pub(crate) subresource: &'a str,
+    pub(crate) namespace: &'a str,
+    pub(crate) name: &'a str,
+    pub(crate) path: &'a str,
+}
+
+/// Whether they may. A reason is given where RBAC gives one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Decision {
+    Allowed { reason: String },
+    Denied,
+}
+
+/// The bindings in force.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    bindings: Vec<Binding>,
+}
+
+/// A RoleBinding or ClusterRoleBinding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Binding {
+    /// `metadata.name`
+    pub name: String,
+    /// Where the role holds; everywhere if `None`.
+    pub namespace: Option<String>,
+    /// One of the roles known here: see [`Policy::bind`].
+    pub role: String,
+    /// Who gets it.
+    pub subject: Subject,
+}
+
+/// Who gets a role.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    /// A user by name.
+    User(String),
+    /// Everybody in a group.
+    Group(String),
+    /// A ServiceAccount.
+    ServiceAccount {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+    },
+}
+
+impl Policy {
+    /// The bindings of a cluster with metrics-server's manifests applied, its
+    /// ServiceAccount in `kube-system`.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut policy = Self {
+            bindings: Vec::new(),
+        };
+        let group = |name: &str| Subject::Group(name.to_owned());
+        let account = |name: &str| Subject::ServiceAccount {
+            namespace: "kube-system".to_owned(),
+            name: name.to_owned(),
+        };
+        let everyone = ["system:authenticated", "system:unauthenticated"];
+        for (name, role, subject) in [
+            ("system:discovery", "system:discovery", group(everyone[0])),
+            (
+                "system:public-info-viewer",
+                "system:public-info-viewer",
+                group(everyone[0]),
+            ),
+            (
+                "system:public-info-viewer",
+                "system:public-info-viewer",
+                group(everyone[1]),
+            ),
+            ("system:node", "system:node", group("system:nodes")),
+            (
+                "system:node-proxier",
+                "system:node-proxier",
+                Subject::User("system:kube-proxy".to_owned()),
+            ),
+            (
+                "system:controller:horizontal-pod-autoscaler",
+                "system:controller:horizontal-pod-autoscaler",
+                account("horizontal-pod-autoscaler"),
+            ),
+            (
+                "system:metrics-server",
+                "system:metrics-server",
+                account("metrics-server"),
+            ),
+            (
+                "metrics-server:system:auth-delegator",
+                "system:auth-delegator",
+                account("metrics-server"),
+            ),
+        ] {
+            policy.bind(name, None, role, subject);
+        }
+        policy.bind(
+            "metrics-server-auth-reader",
+            Some("kube-system"),
+            "extension-apiserver-authentication-reader",
+            account("metrics-server"),
+        );
+        policy
+    }
+
+    /// Adds a binding: a RoleBinding in `namespace`, else a
+    /// ClusterRoleBinding.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such role. There are `view`, `system:discovery`,
+    /// `system:public-info-viewer`, `system:auth-delegator`, `system:node`,
+    /// `system:node-proxier`, `system:metrics-server`,
+    /// `extension-apiserver-authentication-reader` and
+    /// `system:controller:horizontal-pod-autoscaler`.
+    pub fn bind(&mut self, name: &str, namespace: Option<&str>, role: &str, subject: Subject) {
+        assert!(
+            ROLES.iter().any(|known| known.name == role),
+            "a binding names a role that exists, not {role}"
+        );
+        self.bindings.push(Binding {
+            name: name.to_owned(),
+            namespace: namespace.map(str::to_owned),
+            role: role.to_owned(),
+            subject,
+        });
+    }
+
+    /// Removes the bindings of that name, as a manifest that lacks them.
+    pub fn unbind(&mut self, name: &str) {
+        self.bindings.retain(|binding| binding.name != name);
+    }
+
+    /// Decides. Members of `system:masters` may do anything.
+    ///
+    /// Source: `plugin/pkg/auth/authorizer/rbac/rbac.go: Authorize`.
+    pub(crate) fn authorize(&self, user: &User, attempt: &Attempt<'_>) -> Decision {
+        if user.groups.iter().any(|group| group == "system:masters") {
+            return Decision::Allowed {
+                reason: String::new(),
+            };
+        }
+        let granting = self
+            .bindings
+            .iter()
+            .find(|binding| binding.subject.is(user) && binding.grants(attempt));
+        match granting {
+            Some(binding) => Decision::Allowed {
+                reason: format!("RBAC: allowed by {}", binding.describe()),
+            },
+            None => Decision::Denied,
+        }
+    }
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Binding {
+    fn role(&self) -> &'static Role {
+        ROLES
+            .iter()
+            .find(|known| known.name == self.role)
+            .expect("bind refuses unknown roles")
+    }
+
+    fn grants(&self, attempt: &Attempt<'_>) -> bool {
+        // A role in a namespace grants no paths and nothing elsewhere.
+        let in_scope = self
+            .namespace
+            .as_ref()
+            .is_none_or(|namespace| namespace == attempt.namespace);
+        in_scope && self.role().rules.iter().any(|rule| rule.allows(attempt))
+    }
+
+    /// Source: rbac.go `clusterRoleBindingDescriber.String`.
+    fn describe(&self) -> String {
+        let Role {
+            kind, name: role, ..
+        } = self.role();
+        let subject = self.subject.describe();
+        match &self.namespace {
+            None => format!(
+                "ClusterRoleBinding \"{}\" of {kind} \"{role}\" to {subject}",
+                self.name
+            ),
+            Some(namespace) => format!(
+                "RoleBinding \"{}/{namespace}\" of {kind} \"{role}\" to {subject}",
+                self.name
+            ),
+        }
+    }
+}
+
+impl Subject {
+    fn is(&self, user: &User) -> bool {
+        match self {
+            Self::User(name) => user.name == *name,
+            Self::Group(name) => user.groups.contains(name),
+            Self::ServiceAccount { namespace, name } => user
+                .name
+                .strip_prefix("system:serviceaccount:")
+                .and_then(|rest| rest.split_once(':'))
+                .is_some_and(|pair| pair == (namespace.as_str(), name.as_str())),
+        }
+    }
+
+    fn describe(&self) -> String {
+        match self {
+            Self::User(name) => format!("User \"{name}\""),
+            Self::Group(name) => format!("Group \"{name}\""),
+            Self::ServiceAccount { namespace, name } => {
+                format!("ServiceAccount \"{name}/{namespace}\"")
+            }
+        }
+    }
+}
+
+/// The sentence of a denial.
+///
+/// Source: apiserver `pkg/endpoints/handlers/responsewriters/errors.go:
+/// forbiddenMessage`.
+pub(crate) fn denial(user: &User, attempt: &Attempt<'_>) -> String {
+    let Attempt {
+        verb,
+        group,
+        resource,
+        subresource,
+        namespace,
+        path,
+        ..
+    } = attempt;
+    let user = &user.name;
+    if resource.is_empty() {
+        return format!("User \"{user}\" cannot {verb} path \"{path}\"");
+    }
+    let resource = match *subresource {
+        "" => (*resource).to_owned(),
+        _ => format!("{resource}/{subresource}"),
+    };
+    let scope = match *namespace {
+        "" => "at the cluster scope".to_owned(),
+        _ => format!("in the namespace \"{namespace}\""),
+    };
+    format!(
+        "User \"{user}\" cannot {verb} resource \"{resource}\" in API group \"{group}\" {scope}"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resource<'a>(verb: &'a str, group: &'a str, resource: &'a str) -> Attempt<'a> {
+        Attempt {
+            verb,
+            group,
+            resource,
+            ..Attempt::default()
+        }
+    }
+
+    fn allowed(user: &User, attempt: &Attempt<'_>) -> bool {
+        Policy::new().authorize(user, attempt) != Decision::Denied
+    }
+
+    #[test]
+    fn metrics_server_may_what_its_manifests_say() {
+        let server = User::service_account("kube-system", "metrics-server");
+        for (verb, group, name, expected) in [
+            ("list", "", "nodes", true),
+            ("watch", "", "pods", true),
+            ("create", "authentication.k8s.io", "tokenreviews", true),
+            (
+                "create",
+                "authorization.k8s.io",
+                "subjectaccessreviews",
+                true,
+            ),
+            ("delete", "", "pods", false),
+            ("list", "", "secrets", false),
+        ] {
+            assert_eq!(
+                allowed(&server, &resource(verb, group, name)),
+                expected,
+                "{verb} {name}"
+            );
+        }
+        let metrics = Attempt {
+            subresource: "metrics",
+            ..resource("get", "", "nodes")
+        };
+        assert!(allowed(&server, &metrics));
+    }
+
+    #[test]
+    fn the_authentication_config_map_is_readable_by_name_only() {
+        let server = User::service_account("kube-system", "metrics-server");
+        let attempt = |namespace, name| Attempt {
+            namespace,
+            name,
+            ..resource("get", "", "configmaps")
+        };
+        let name = "extension-apiserver-authentication";
+        assert!(allowed(&server, &attempt("kube-system", name)));
+        assert!(!allowed(&server, &attempt("kube-system", "")));
+        assert!(!allowed(&server, &attempt("default", name)));
+        let mut policy = Policy::new();
+        policy.unbind("metrics-server-auth-reader");
+        let decision = policy.authorize(&server, &attempt("kube-system", name));
+        assert_eq!(decision, Decision::Denied);
+    }
+
+    #[test]
+    fn viewers_read_metrics_but_not_nodes() {
+        let mut policy = Policy::new();
+        policy.bind("viewers", None, "view", Subject::User("jo".into()));
+        let jo = User::new("jo", &[]);
+        let metrics = policy.authorize(&jo, &resource("list", "metrics.k8s.io", "nodes"));
+        let expected = "RBAC: allowed by ClusterRoleBinding \"viewers\" of ClusterRole \"view\" to User \"jo\"";
+        assert_eq!(
+            metrics,
+            Decision::Allowed {
+                reason: expected.into()
+            }
+        );
+        let nodes = policy.authorize(&jo, &resource("list", "", "nodes"));
+        assert_eq!(nodes, Decision::Denied);
+    }
+
+    #[test]
+    fn masters_may_do_anything_and_strangers_see_only_health_and_version() {
+        let admin = User::new("admin", &["system:masters"]);
+        assert!(allowed(&admin, &resource("delete", "x", "y")));
+        let path = |path| Attempt {
+            verb: "get",
+            path,
+            ..Attempt::default()
+        };
+        assert!(allowed(&User::anonymous(), &path("/readyz")));
+        assert!(!allowed(&User::anonymous(), &path("/apis")));
+        assert!(allowed(
+            &User::new("jo", &[]),
+            &path("/apis/metrics.k8s.io/v1beta1")
+        ));
+    }
+
+    #[test]
+    fn denials_read_as_the_real_ones() {
+        let user = User::anonymous();
+        assert_eq!(
+            denial(&user, &resource("list", "metrics.k8s.io", "nodes")),
+            "User \"system:anonymous\" cannot list resource \"nodes\" in API group \
+             \"metrics.k8s.io\" at the cluster scope"
+        );
+        let namespaced = Attempt {
+            namespace: "ns1",
+            subresource: "log",
+            ..resource("get", "", "pods")
+        };
+        assert_eq!(
+            denial(&user, &namespaced),
+            "User \"system:anonymous\" cannot get resource \"pods/log\" in API group \"\" in the \
+             namespace \"ns1\""
+        );
+        let path = Attempt {
+            verb: "get",
+            path: "/metrics",
+            ..Attempt::default()
+        };
+        assert_eq!(
+            denial(&user, &path),
+            "User \"system:anonymous\" cannot get path \"/metrics\""
+        );
+    }
+}

@@ -1,0 +1,158 @@
+//! The resources that the API server serves itself.
+
+/// A kind of object and where it is served.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ResourceType {
+    pub(crate) group: &'static str,
+    pub(crate) version: &'static str,
+    pub(crate) plural: &'static str,
+    pub(crate) singular: &'static str,
+    pub(crate) kind: &'static str,
+    pub(crate) namespaced: bool,
+    pub(crate) short_names: &'static [&'static str],
+    pub(crate) verbs: &'static [&'static str],
+}
+
+impl ResourceType {
+    /// `v1`, `apps/v1`
+    pub(crate) fn api_version(&self) -> String {
+        group_version(self.group, self.version)
+    }
+}
+
+/// `v1`, `apps/v1`
+pub(crate) fn group_version(group: &str, version: &str) -> String {
+    match group {
+        "" => version.to_owned(),
+        _ => format!("{group}/{version}"),
+    }
+}
+
+/// What is kept in the store can be read; reviews can be asked for.
+pub(crate) const READ: &[&str] = &["get", "list", "watch"];
+const CREATE: &[&str] = &["create"];
+
+/// Groups in the order of discovery, core first, each with its version.
+///
+/// Source: `pkg/controlplane/apiserver/aggregator.go: apiVersionPriorities`;
+/// the aggregator's own group leads.
+pub(crate) const GROUPS: &[(&str, &str)] = &[
+    ("apiregistration.k8s.io", "v1"),
+    ("apps", "v1"),
+    ("authentication.k8s.io", "v1"),
+    ("authorization.k8s.io", "v1"),
+    ("autoscaling", "v2"),
+    ("discovery.k8s.io", "v1"),
+];
+
+/// Groups that every cluster serves and this stand-in does not.
+const ABSENT_GROUPS: &[&str] = &[
+    "admissionregistration.k8s.io",
+    "apiextensions.k8s.io",
+    "batch",
+    "certificates.k8s.io",
+    "coordination.k8s.io",
+    "events.k8s.io",
+    "flowcontrol.apiserver.k8s.io",
+    "networking.k8s.io",
+    "node.k8s.io",
+    "policy",
+    "rbac.authorization.k8s.io",
+    "resource.k8s.io",
+    "scheduling.k8s.io",
+    "storage.k8s.io",
+];
+
+/// All resources, by group and name.
+pub(crate) const RESOURCES: &[ResourceType] = &[
+    core("configmaps", "configmap", "ConfigMap", true, &["cm"]),
+    core("events", "event", "Event", true, &["ev"]),
+    core("nodes", "node", "Node", false, &["no"]),
+    core("pods", "pod", "Pod", true, &["po"]),
+    core("services", "service", "Service", true, &["svc"]),
+    ResourceType {
+        group: "apiregistration.k8s.io",
+        ..core("apiservices", "apiservice", "APIService", false, &[])
+    },
+    ResourceType {
+        group: "apps",
+        ..core("deployments", "deployment", "Deployment", true, &["deploy"])
+    },
+    ResourceType {
+        group: "authentication.k8s.io",
+        verbs: CREATE,
+        ..core("tokenreviews", "tokenreview", "TokenReview", false, &[])
+    },
+    ResourceType {
+        group: "authorization.k8s.io",
+        verbs: CREATE,
+        ..core(
+            "subjectaccessreviews",
+            "subjectaccessreview",
+            "SubjectAccessReview",
+            false,
+            &[],
+        )
+    },
+    ResourceType {
+        group: "autoscaling",
+        version: "v2",
+        ..core(
+            "horizontalpodautoscalers",
+            "horizontalpodautoscaler",
+            "HorizontalPodAutoscaler",
+            true,
+            &["hpa"],
+        )
+    },
+    ResourceType {
+        group: "discovery.k8s.io",
+        ..core(
+            "endpointslices",
+            "endpointslice",
+            "EndpointSlice",
+            true,
+            &[],
+        )
+    },
+];
+
+const fn core(
+    plural: &'static str,
+    singular: &'static str,
+    kind: &'static str,
+    namespaced: bool,
+    short_names: &'static [&'static str],
+) -> ResourceType {
+    ResourceType {
+        group: "",
+        version: "v1",
+        plural,
+        singular,
+        kind,
+        namespaced,
+        short_names,
+        verbs: READ,
+    }
+}
+
+/// The resource of that name.
+pub(crate) fn find(group: &str, version: &str, plural: &str) -> Option<&'static ResourceType> {
+    RESOURCES.iter().find(|resource| {
+        (resource.group, resource.version, resource.plural) == (group, version, plural)
+    })
+}
+
+/// The resources of a group and version.
+pub(crate) fn of(group: &str, version: &str) -> impl Iterator<Item = &'static ResourceType> {
+    RESOURCES
+        .iter()
+        .filter(move |resource| resource.group == group && resource.version == version)
+}
+
+/// Whether a real API server serves the group itself.
+pub(crate) fn is_built_in(group: &str) -> bool {
+    group.is_empty()
+        || GROUPS.iter().any(|(known, _)| *known == group)
+        || ABSENT_GROUPS.contains(&group)
+}

@@ -1,0 +1,471 @@
+//! WATCH: initial events, changes, bookmarks, the end.
+
+use std::collections::VecDeque;
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream::{LocalBoxStream, StreamExt, unfold};
+use http::header;
+use seam::Random;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::behaviour::Behaviour;
+use super::list;
+use super::negotiate::Representation;
+use super::reply::{self, Failure};
+use super::request::{Query, RequestInfo};
+use super::resources::ResourceType;
+use super::selector::Selector;
+use crate::http_server::Response;
+use crate::script::Script;
+use crate::store::{Change, ChangeKind, Store, Watch};
+
+/// How often a watch that allows bookmarks gets one, and how long before its
+/// end it gets the last.
+///
+/// Source: apiserver `pkg/storage/cacher/{cacher,cache_watcher}.go`.
+const BOOKMARK_PERIOD: Duration = Duration::from_secs(60);
+const LAST_BOOKMARK: Duration = Duration::from_secs(2);
+
+/// A watch without `timeoutSeconds` ends after one to two times this.
+///
+/// Source: apiserver `pkg/server/config.go: MinRequestTimeout`.
+const MIN_TIMEOUT: Duration = Duration::from_secs(1800);
+
+/// Initial events are sent in pieces of about this many bytes.
+const PIECE: usize = 32 * 1024;
+
+/// Answers a WATCH with a stream of events.
+pub(crate) fn watch(
+    store: &Store,
+    behaviour: &Script<Behaviour>,
+    resource: &'static ResourceType,
+    info: &RequestInfo,
+    query: &Query,
+    representation: Representation,
+    random: &mut dyn Random,
+) -> Result<Response, Failure> {
+    let start = Start::parse(query)?;
+    let timeout = match query
+        .get("timeoutSeconds")
+        .and_then(|text| text.parse().ok())
+    {
+        Some(seconds) => Duration::from_secs(seconds),
+        None => random.duration_between(MIN_TIMEOUT, 2 * MIN_TIMEOUT),
+    };
+    let form = Form {
+        resource,
+        selector: list::selector(resource, info, query)?,
+        representation,
+    };
+    let now = Instant::now();
+    let end = now + timeout;
+    let events = Events {
+        pieces: VecDeque::new(),
+        live: None,
+        store: store.clone(),
+        behaviour: behaviour.clone(),
+        form,
+        end,
+        bookmark: query
+            .is_true("allowWatchBookmarks")
+            .then(|| next_bookmark(now, end)),
+    };
+    let pieces = events.begin(start).into_stream();
+    Ok(Response::stream(200, pieces)
+        .with_header(header::CACHE_CONTROL, "no-cache, private")
+        .with_header(header::CONTENT_TYPE, reply::JSON))
+}
+
+/// What a watch begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Start {
+    /// What happened after a version.
+    After(u64),
+    /// Everything there is, as events, and then what happens. `marked` asks
+    /// for the bookmark that ends the first part.
+    Everything { marked: bool },
+    /// What happens from now on.
+    Now,
+}
+
+impl Start {
+    /// Source: apimachinery `pkg/apis/meta/internalversion/validation/
+    /// validation.go: ValidateListOptions`.
+    fn parse(query: &Query) -> Result<Self, Failure> {
+        let version = query.get("resourceVersion").unwrap_or_default();
+        let version: u64 = match version {
+            "" => 0,
+            text => text.parse().map_err(|_| {
+                Failure::bad_request(format!("Invalid value: \"{text}\": unable to parse"))
+            })?,
+        };
+        let newest = query.get("resourceVersionMatch") == Some("NotOlderThan");
+        match query.get("sendInitialEvents") {
+            Some(_) if !newest => Err(Failure::invalid_list_options(
+                "resourceVersionMatch",
+                "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+            )),
+            None if newest => Err(Failure::invalid_list_options(
+                "resourceVersionMatch",
+                "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+            )),
+            Some("true" | "1") => Ok(Self::Everything {
+                marked: query.is_true("allowWatchBookmarks"),
+            }),
+            Some(_) if version == 0 => Ok(Self::Now),
+            None if version == 0 => Ok(Self::Everything { marked: false }),
+            _ => Ok(Self::After(version)),
+        }
+    }
+}
+
+/// Which objects, and how they are written.
+struct Form {
+    resource: &'static ResourceType,
+    selector: Selector,
+    representation: Representation,
+}
+
+struct Events {
+    /// Ready to be sent.
+    pieces: VecDeque<Bytes>,
+    /// `None` once nothing more will come.
+    live: Option<Watch>,
+    store: Store,
+    behaviour: Script<Behaviour>,
+    form: Form,
+    end: Instant,
+    bookmark: Option<Instant>,
+}
+
+impl Events {
+    fn begin(mut self, start: Start) -> Self {
+        match start {
+            Start::Now => self.live = Some(self.store.watch(self.form.resource.plural)),
+            Start::After(version) => {
+                match self.store.watch_from(self.form.resource.plural, version) {
+                    Ok(watch) => self.live = Some(watch),
+                    // The answer has begun: the error is its only event.
+                    Err(expired) => {
+                        let failure = Failure::expired(expired.to_string());
+                        self.pieces.push_back(error_event(&failure));
+                    }
+                }
+            }
+            Start::Everything { marked } => {
+                self.live = Some(self.store.watch(self.form.resource.plural));
+                self.initial_events();
+                if marked {
+                    let bookmark = self.bookmark_event(true);
+                    self.pieces.push_back(bookmark);
+                }
+            }
+        }
+        self
+    }
+
+    fn into_stream(self) -> LocalBoxStream<'static, io::Result<Bytes>> {
+        unfold(self, |mut events| async move {
+            let piece = events.next().await?;
+            Some((Ok(piece), events))
+        })
+        .boxed_local()
+    }
+
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            super::behaviour::responsive(&self.behaviour).await;
+            if let Some(piece) = self.pieces.pop_front() {
+                return Some(piece);
+            }
+            let wake = self.bookmark.unwrap_or(self.end).min(self.end);
+            let change = self.live.as_mut()?.next();
+            match tokio::time::timeout_at(wake, change).await {
+                Ok(change) => self.tell(&change),
+                Err(_) if wake >= self.end => return None,
+                Err(_) => {
+                    let bookmark = self.bookmark_event(false);
+                    self.pieces.push_back(bookmark);
+                    self.bookmark = Some(next_bookmark(Instant::now(), self.end));
+                }
+            }
+        }
+    }
+
+    /// Queues the change, and others that have already happened with it.
+    fn tell(&mut self, first: &Rc<Change>) {
+        let mut out = Vec::new();
+        self.form.write_change(&mut out, first);
+        while let Some(change) = self.live.as_mut().and_then(Watch::try_next) {
+            self.form.write_change(&mut out, &change);
+        }
+        if !out.is_empty() {
+            self.pieces.push_back(out.into());
+        }
+    }
+
+    fn initial_events(&mut self) {
+        let (form, pieces) = (&self.form, &mut self.pieces);
+        let prefix = list::prefix(&form.selector);
+        let mut out = Vec::new();
+        self.store
+            .scan(form.resource.plural, &prefix, None, |_, stored| {
+                if form.selector.is_everything() || form.selector.matches(stored.value()) {
+                    open_event(&mut out, "ADDED");
+                    list::write_object(&mut out, stored, form.resource, form.representation);
+                    close_event(&mut out);
+                }
+                if out.len() >= PIECE {
+                    pieces.push_back(std::mem::take(&mut out).into());
+                }
+                true
+            });
+        if !out.is_empty() {
+            pieces.push_back(out.into());
+        }
+    }
+
+    fn bookmark_event(&self, ends_initial_events: bool) -> Bytes {
+        let (kind, version) = match self.form.representation {
+            Representation::Whole => (self.form.resource.kind, self.form.resource.api_version()),
+            Representation::Metadata => ("PartialObjectMetadata", "meta.k8s.io/v1".to_owned()),
+        };
+        let mut metadata = json!({"resourceVersion": self.store.resource_version().to_string()});
+        if ends_initial_events {
+            metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
+        }
+        let object = json!({"kind": kind, "apiVersion": version, "metadata": metadata});
+        reply::to_line(&json!({"type": "BOOKMARK", "object": object}))
+    }
+}
+
+/// When the next bookmark is due: in a minute, or shortly before the end.
+fn next_bookmark(now: Instant, end: Instant) -> Instant {
+    match end.checked_sub(LAST_BOOKMARK).filter(|last| *last > now) {
+        Some(last) => last.min(now + BOOKMARK_PERIOD),
+        None => end,
+    }
+}
+
+impl Form {
+    fn write_change(&self, out: &mut Vec<u8>, change: &Change) {
+        let was = change
+            .previous
+            .as_deref()
+            .is_some_and(|old| self.selector.matches(old));
+        let gone = change.kind == ChangeKind::Deleted;
+        let is = !gone && self.selector.matches(&change.object);
+        let event = match (was, is) {
+            (false, true) => "ADDED",
+            (true, true) => "MODIFIED",
+            (true, false) => "DELETED",
+            (false, false) => return,
+        };
+        open_event(out, event);
+        if is || gone {
+            list::write_object(out, &change.stored, self.resource, self.representation);
+        } else {
+            // To this watcher the object is gone: it sees its last state that
+            // was selected, under the version of the change.
+            self.write_departed(out, change);
+        }
+        close_event(out);
+    }
+
+    fn write_departed(&self, out: &mut Vec<u8>, change: &Change) {
+        let mut last = change.previous.as_deref().cloned().unwrap_or_default();
+        last["metadata"]["resourceVersion"] = json!(change.resource_version.to_string());
+        let departed = match self.representation {
+            Representation::Whole => last,
+            Representation::Metadata => json!({
+                "kind": "PartialObjectMetadata",
+                "apiVersion": "meta.k8s.io/v1",
+                "metadata": last["metadata"],
+            }),
+        };
+        out.extend_from_slice(Value::to_string(&departed).as_bytes());
+    }
+}
+
+fn open_event(out: &mut Vec<u8>, kind: &str) {
+    out.extend_from_slice(b"{\"type\":\"");
+    out.extend_from_slice(kind.as_bytes());
+    out.extend_from_slice(b"\",\"object\":");
+}
+
+fn close_event(out: &mut Vec<u8>) {
+    out.extend_from_slice(b"}\n");
+}
+
+fn error_event(failure: &Failure) -> Bytes {
+    reply::to_line(&json!({"type": "ERROR", "object": failure.status()}))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::apiserver::behaviour::State;
+    use crate::apiserver::resources;
+    use crate::http_server::Body;
+
+    struct Zero;
+
+    impl Random for Zero {
+        fn next_u64(&mut self) -> u64 {
+            0
+        }
+    }
+
+    fn pod(name: &str, phase: &str) -> Value {
+        json!({
+            "kind": "Pod", "apiVersion": "v1",
+            "metadata": {"namespace": "a", "name": name, "uid": "u"},
+            "status": {"phase": phase},
+        })
+    }
+
+    fn always_up() -> Script<Behaviour> {
+        let up = Behaviour {
+            state: State::Up,
+            latency: Rc::new(|| Duration::ZERO),
+        };
+        Script::new(Instant::now(), vec![(Duration::ZERO, up)])
+    }
+
+    struct Client(LocalBoxStream<'static, io::Result<Bytes>>, VecDeque<Value>);
+
+    impl Client {
+        fn open(store: &Store, query: &str) -> Result<Self, Failure> {
+            let query = Query::parse(query);
+            let info = RequestInfo::new("GET", "/api/v1/pods", &query);
+            let resource = resources::find("", "v1", "pods").expect("served");
+            let response = watch(
+                store,
+                &always_up(),
+                resource,
+                &info,
+                &query,
+                Representation::Metadata,
+                &mut Zero,
+            )?;
+            let Body::Stream(stream) = response.body else {
+                panic!("watches are streamed")
+            };
+            Ok(Self(stream, VecDeque::new()))
+        }
+
+        /// Type, name and version of the next event.
+        async fn event(&mut self) -> Option<String> {
+            if self.1.is_empty() {
+                let piece = self.0.next().await?.expect("our streams do not fail");
+                let lines = piece
+                    .split(|byte| *byte == b'\n')
+                    .filter(|line| !line.is_empty());
+                self.1 = lines
+                    .map(|line| serde_json::from_slice(line).expect("JSON"))
+                    .collect();
+            }
+            let event = self.1.pop_front()?;
+            let (kind, object) = (&event["type"], &event["object"]);
+            let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+            Some(match object["kind"].as_str() {
+                Some("Status") => format!("{} {}", text(kind), text(&object["message"])),
+                _ => {
+                    let metadata = &object["metadata"];
+                    let end = &metadata["annotations"]["k8s.io/initial-events-end"];
+                    format!(
+                        "{} {} {}{}",
+                        text(kind),
+                        text(&metadata["name"]),
+                        text(&metadata["resourceVersion"]),
+                        if end == "true" { " end" } else { "" }
+                    )
+                }
+            })
+        }
+
+        async fn check(&mut self, expected: &[&str]) {
+            for line in expected {
+                assert_eq!(self.event().await.as_deref(), Some(*line));
+            }
+        }
+    }
+
+    const STREAMING: &str = "watch=1&allowWatchBookmarks=true&sendInitialEvents=true\
+                             &resourceVersionMatch=NotOlderThan&timeoutSeconds=300";
+
+    #[tokio::test(start_paused = true)]
+    async fn initial_events_end_with_a_marked_bookmark_and_changes_follow() {
+        let store = Store::new();
+        store.put("pods", pod("x", "Running"));
+        store.put("pods", pod("y", "Running"));
+        let mut client = Client::open(&store, STREAMING).expect("opened");
+        client
+            .check(&["ADDED x 1", "ADDED y 2", "BOOKMARK - 2 end"])
+            .await;
+        store.put("pods", pod("y", "Failed"));
+        store.delete("pods", Some("a"), "x");
+        client.check(&["MODIFIED y 3", "DELETED x 4"]).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_object_that_is_no_longer_selected_is_deleted_for_the_watcher() {
+        let store = Store::new();
+        store.put("pods", pod("x", "Pending"));
+        let query = format!("{STREAMING}&fieldSelector=status.phase%3DRunning");
+        let mut client = Client::open(&store, &query).expect("opened");
+        client.check(&["BOOKMARK - 1 end"]).await;
+        store.put("pods", pod("x", "Running"));
+        store.put("pods", pod("x", "Running"));
+        store.put("pods", pod("x", "Failed"));
+        store.put("pods", pod("x", "Failed"));
+        store.put("pods", pod("x", "Running"));
+        client
+            .check(&["ADDED x 2", "MODIFIED x 3", "DELETED x 4", "ADDED x 6"])
+            .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_resumes_after_a_version_or_learns_that_it_is_too_old() {
+        let store = Store::new();
+        store.put("pods", pod("x", "Running"));
+        store.put("pods", pod("y", "Running"));
+        let mut client = Client::open(&store, "watch=1&resourceVersion=1").expect("opened");
+        client.check(&["ADDED y 2"]).await;
+        store.put("pods", pod("z", "Running"));
+        store.compact();
+        let mut client = Client::open(&store, "watch=1&resourceVersion=1").expect("opened");
+        client
+            .check(&["ERROR too old resource version: 1 (3)"])
+            .await;
+        assert_eq!(client.event().await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bookmarks_come_each_minute_and_before_the_end() {
+        let store = Store::new();
+        let start = Instant::now();
+        let query = "watch=1&resourceVersion=0&allowWatchBookmarks=true&timeoutSeconds=150";
+        let mut client = Client::open(&store, query).expect("opened");
+        let mut times = Vec::new();
+        while client.event().await.is_some() {
+            times.push(start.elapsed().as_secs());
+        }
+        assert_eq!(times, [60, 120, 148]);
+        assert_eq!(start.elapsed().as_secs(), 150);
+    }
+
+    #[test]
+    fn options_that_exclude_each_other_are_refused() {
+        let failure = Client::open(&Store::new(), "watch=1&sendInitialEvents=true").err();
+        assert_eq!(
+            failure.expect("refused").status()["message"],
+            "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: \
+             sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+        );
+    }
+}

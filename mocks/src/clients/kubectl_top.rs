@@ -1,0 +1,320 @@
+//! `kubectl top nodes`, again and again.
+//!
+//! Source: `kubectl/pkg/cmd/top/top_node.go`, `kubectl/pkg/cmd/util/helpers.go`.
+//!
+//! DIFFERENCE: a real user's every call is a new process with a new connection
+//! to the API server; this client keeps its connection between calls.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use http::uri::PathAndQuery;
+use seam::Host;
+use serde::Deserialize;
+
+use super::groups::{self, Listing};
+use super::rest::{Answer, JSON, Rest, RestError, Subject};
+use super::table::{self, Resources};
+use super::{ApiAccess, Grid, NODES, Timetable};
+use crate::event::{Event, Observer, Outcome, Recorder};
+
+const USER_AGENT: &str = "kubectl/v1.36.0 (linux/amd64) kubernetes/0000000";
+
+/// What one call printed, and which request decided it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Printed {
+    target: &'static str,
+    outcome: Outcome,
+    /// Exit code.
+    code: u8,
+    /// Standard output if the code is 0, standard error otherwise.
+    text: String,
+}
+
+/// Calls `kubectl top nodes` for ever.
+///
+/// Each call becomes one [`Event::Response`]: the target and outcome are those
+/// of the request that decided what was printed, which is `/apis` where
+/// discovery did; the text is the error, or the table's first line.
+pub async fn run(host: Host, access: ApiAccess, timetable: Timetable, recorder: Rc<dyn Recorder>) {
+    let rest = Rest::new(&host, access, USER_AGENT);
+    let mut grid = Grid::new(timetable);
+    loop {
+        grid.next().await;
+        let printed = top_nodes(&rest).await;
+        let event = Event::Response {
+            observer: Observer::KubectlTop,
+            target: printed.target.to_owned(),
+            outcome: printed.outcome,
+            text: first_line(&printed.text),
+        };
+        recorder.record(host.name(), event);
+    }
+}
+
+fn first_line(text: &str) -> String {
+    text.lines()
+        .next()
+        .unwrap_or_default()
+        .trim_end()
+        .to_owned()
+}
+
+/// Source: `top_node.go RunTopNode`.
+async fn top_nodes(rest: &Rest) -> Printed {
+    if let Err(error) = groups::legacy_api(rest).await {
+        return failed("/api", &error);
+    }
+    match groups::apis(rest).await {
+        Err(error) => return failed("/apis", &error),
+        Ok(Listing::Absent | Listing::Stale) => {
+            return complaint("/apis", "Metrics API not available");
+        }
+        Ok(Listing::Current(_) | Listing::Legacy) => {}
+    }
+    let path = PathAndQuery::from_static(NODES);
+    let metrics = match rest
+        .get(&path, JSON, Subject::Get("nodes.metrics.k8s.io"))
+        .await
+    {
+        Err(error) => return failed(NODES, &error),
+        Ok(answer) => usages(&answer),
+    };
+    if metrics.is_empty() {
+        return complaint(NODES, "metrics not available yet");
+    }
+    let path = PathAndQuery::from_static("/api/v1/nodes");
+    match rest.get(&path, JSON, Subject::Get("nodes")).await {
+        Err(error) => failed("/api/v1/nodes", &error),
+        Ok(answer) => Printed {
+            target: NODES,
+            outcome: Outcome::Status(200),
+            code: 0,
+            text: table::nodes(&metrics, allocatable(&answer)),
+        },
+    }
+}
+
+fn complaint(target: &'static str, text: &str) -> Printed {
+    Printed {
+        target,
+        outcome: Outcome::Status(200),
+        code: 1,
+        text: format!("error: {text}"),
+    }
+}
+
+fn failed(target: &'static str, error: &RestError) -> Printed {
+    Printed {
+        target,
+        outcome: error.outcome(),
+        code: 1,
+        text: error_text(error),
+    }
+}
+
+/// Source: `kubectl/pkg/cmd/util/helpers.go StandardErrorMessage`.
+fn error_text(error: &RestError) -> String {
+    match error {
+        RestError::Api(error) => match error.reason.as_str() {
+            "" => format!("Error from server: {}", error.message),
+            "Unauthorized" => {
+                format!(
+                    "error: You must be logged in to the server ({})",
+                    error.message
+                )
+            }
+            reason => format!("Error from server ({reason}): {}", error.message),
+        },
+        RestError::Transport(error) if error.text.contains("connection refused") => {
+            let url = error.url();
+            let server = url.split('/').nth(2).unwrap_or(url);
+            format!(
+                "The connection to the server {server} was refused - did you specify the right \
+                 host or port?"
+            )
+        }
+        RestError::Transport(error) => {
+            format!("Unable to connect to the server: {}", error.text)
+        }
+    }
+}
+
+fn usages(answer: &Answer) -> BTreeMap<String, Resources> {
+    #[derive(Deserialize)]
+    struct Item {
+        metadata: Metadata,
+        usage: Resources,
+    }
+    let items = items::<Item>(&answer.body);
+    items
+        .into_iter()
+        .map(|item| (item.metadata.name, item.usage))
+        .collect()
+}
+
+fn allocatable(answer: &Answer) -> BTreeMap<String, Resources> {
+    #[derive(Deserialize)]
+    struct Item {
+        metadata: Metadata,
+        #[serde(default)]
+        status: Status,
+    }
+    #[derive(Deserialize, Default)]
+    struct Status {
+        #[serde(default)]
+        allocatable: Resources,
+    }
+    let items = items::<Item>(&answer.body);
+    items
+        .into_iter()
+        .map(|item| (item.metadata.name, item.status.allocatable))
+        .collect()
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    name: String,
+}
+
+fn items<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Vec<T> {
+    #[derive(Deserialize)]
+    struct List<T> {
+        items: Vec<T>,
+    }
+    serde_json::from_slice::<List<T>>(body).map_or_else(|_| Vec::new(), |list| list.items)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    use http::header::CONTENT_TYPE;
+    use http::{HeaderValue, Request, Response};
+    use http_body_util::Full;
+    use hyper::body::Incoming;
+
+    use crate::http_client::testing::{Pipes, TestClock, answer, any_tls, paused, plain, serve};
+
+    /// A phase of the API server.
+    #[derive(Clone, Copy)]
+    enum Phase {
+        NoApiService,
+        Stale,
+        BackendGone,
+        Empty,
+        Serving,
+    }
+
+    fn json(body: &str, form: &'static str) -> Response<Full<bytes::Bytes>> {
+        let mut response = answer(200, body);
+        response
+            .headers_mut()
+            .insert(CONTENT_TYPE, HeaderValue::from_static(form));
+        response
+    }
+
+    fn api(phase: Phase, request: &Request<Incoming>) -> Response<Full<bytes::Bytes>> {
+        let form = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+        let version = |freshness: &str| {
+            format!(
+                r#"{{"items":[{{"metadata":{{"name":"metrics.k8s.io"}},
+                "versions":[{{"version":"v1beta1","freshness":"{freshness}"}}]}}]}}"#
+            )
+        };
+        match (request.uri().path(), phase) {
+            ("/api", _) | ("/apis", Phase::NoApiService) => json(r#"{"items":[]}"#, form),
+            ("/apis", Phase::Stale) => json(&version("Stale"), form),
+            ("/apis", _) => json(&version("Current"), form),
+            ("/api/v1/nodes", _) => json(
+                r#"{"items":[{"metadata":{"name":"node-1"},
+                "status":{"allocatable":{"cpu":"4","memory":"16Gi"}}}]}"#,
+                JSON,
+            ),
+            (_, Phase::Empty) => json(r#"{"items":[]}"#, JSON),
+            (_, Phase::Serving) => json(
+                r#"{"items":[{"metadata":{"name":"node-1"},
+                "usage":{"cpu":"299999999n","memory":"1464844Ki"}}]}"#,
+                JSON,
+            ),
+            _ => {
+                let mut response = answer(503, "error trying to reach service: EOF\n");
+                let form = HeaderValue::from_static("text/plain; charset=utf-8");
+                response.headers_mut().insert(CONTENT_TYPE, form);
+                response
+            }
+        }
+    }
+
+    /// The texts and exit codes of recording E14.
+    #[test]
+    fn every_phase_prints_what_was_recorded() {
+        paused(async {
+            let host = Pipes::new().host("laptop", &TestClock::new());
+            let target = plain("10.43.0.1:443");
+            let access = ApiAccess {
+                target: target.clone(),
+                tls: any_tls(&host),
+                token: None,
+            };
+            let rest = Rest::new(&host, access, USER_AGENT);
+            let refused = top_nodes(&rest).await;
+            assert_eq!((refused.outcome, refused.code), (Outcome::Refused, 1));
+            assert_eq!(
+                refused.text,
+                "The connection to the server 10.43.0.1:443 was refused - did you specify the \
+                 right host or port?"
+            );
+
+            let phase = Rc::new(Cell::new(Phase::NoApiService));
+            let now = Rc::clone(&phase);
+            let handler = move |request: &Request<Incoming>| api(now.get(), request);
+            serve(&host, target.address, Rc::new(handler)).await;
+            let unavailable = "error: Metrics API not available";
+            let gone = "Error from server (ServiceUnavailable): the server is currently unable to \
+                        handle the request (get nodes.metrics.k8s.io)";
+            let shown = "NAME     CPU(cores)   CPU(%)   MEMORY(bytes)   MEMORY(%)   \n\
+                         node-1   300m         7%       1430Mi          8%          \n";
+            for (now, target, outcome, code, text) in [
+                (Phase::NoApiService, "/apis", 200, 1, unavailable),
+                (Phase::Stale, "/apis", 200, 1, unavailable),
+                (Phase::BackendGone, NODES, 503, 1, gone),
+                (
+                    Phase::Empty,
+                    NODES,
+                    200,
+                    1,
+                    "error: metrics not available yet",
+                ),
+                (Phase::Serving, NODES, 200, 0, shown),
+            ] {
+                phase.set(now);
+                let outcome = Outcome::Status(outcome);
+                let text = text.to_owned();
+                assert_eq!(
+                    top_nodes(&rest).await,
+                    Printed {
+                        target,
+                        outcome,
+                        code,
+                        text
+                    }
+                );
+            }
+        });
+    }
+
+    #[test]
+    fn a_user_without_credentials_is_told_to_log_in() {
+        let error = super::super::rest::ApiError {
+            code: 401,
+            reason: "Unauthorized".to_owned(),
+            message: "Unauthorized".to_owned(),
+        };
+        assert_eq!(
+            error_text(&RestError::Api(error)),
+            "error: You must be logged in to the server (Unauthorized)"
+        );
+    }
+}

@@ -1,0 +1,349 @@
+//! The EndpointSlice controller: which addresses stand behind a Service.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use seam::Host;
+use serde_json::{Map, Value, json};
+
+use crate::aggregation::queue::WorkQueue;
+use crate::apiserver::{Behaviour, KillOnDrop, Sampler, serving, uniform};
+use crate::event::{Event, Recorder};
+use crate::script::Script;
+use crate::store::{ChangeKind, Store, Watch, key};
+
+/// What the controller needs to run.
+pub struct Config {
+    /// The API server that it works through.
+    pub api_server: Script<Behaviour>,
+    /// From a change of a pod to the slice's write.
+    pub write_latency: Sampler,
+    /// The Service whose slices are told of in events: namespace and name.
+    pub service: (String, String),
+}
+
+/// [`Config::write_latency`] as recorded on one machine: 5 ms (median).
+#[must_use]
+pub fn observed_write_latency(host: &Host) -> Sampler {
+    let millis = Duration::from_millis;
+    uniform(host, "endpointslice-write", millis(3), millis(7))
+}
+
+/// Runs the controller until the future is dropped.
+///
+/// A Service with a selector gets one EndpointSlice. Every pod that has an
+/// address and has not ended is in it, ready or not. Without such pods there
+/// is a placeholder slice without endpoints.
+///
+/// DIFFERENCE: a slice grows beyond 100 endpoints instead of being split.
+///
+/// Source: `pkg/controller/endpointslice`, `staging/src/k8s.io/endpointslice/
+/// {reconciler,utils}.go`.
+pub async fn run(host: Host, store: Store, config: Config, recorder: Rc<dyn Recorder>) {
+    let pods = store.watch("pods");
+    let services = store.watch("services");
+    let controller = Rc::new(Controller {
+        names: RefCell::new(host.random("endpointslice-names")),
+        host: host.clone(),
+        config,
+        store,
+        recorder,
+        // Source: endpointslice_controller.go `NewController`.
+        queue: WorkQueue::new(Duration::from_secs(1), Duration::from_secs(1000)),
+        services: RefCell::default(),
+    });
+    controller.read_everything();
+    let watchers = host.process();
+    let _watchers = KillOnDrop::new(watchers.tasks());
+    watchers.spawn(Rc::clone(&controller).follow_services(services));
+    watchers.spawn(Rc::clone(&controller).follow_pods(pods));
+    controller.work().await;
+}
+
+struct Controller {
+    host: Host,
+    config: Config,
+    store: Store,
+    recorder: Rc<dyn Recorder>,
+    queue: WorkQueue,
+    services: RefCell<BTreeMap<String, Members>>,
+    names: RefCell<Box<dyn seam::Random>>,
+}
+
+/// A Service and the pods that its selector selects, by key.
+struct Members {
+    service: Rc<Value>,
+    pods: BTreeMap<String, Rc<Value>>,
+}
+
+impl Members {
+    fn selects(&self, pod: &Value) -> bool {
+        let Some(selector) = self.service["spec"]["selector"].as_object() else {
+            return false;
+        };
+        let labels = &pod["metadata"]["labels"];
+        pod["metadata"]["namespace"] == self.service["metadata"]["namespace"]
+            && !selector.is_empty()
+            && selector
+                .iter()
+                .all(|(key, value)| labels.get(key) == Some(value))
+    }
+}
+
+impl Controller {
+    fn read_everything(&self) {
+        for service in self.store.list("services") {
+            self.service_changed(service, ChangeKind::Added);
+        }
+    }
+
+    async fn follow_services(self: Rc<Self>, mut watch: Watch) {
+        loop {
+            let change = watch.next().await;
+            self.service_changed(Rc::clone(&change.object), change.kind);
+        }
+    }
+
+    async fn follow_pods(self: Rc<Self>, mut watch: Watch) {
+        loop {
+            let change = watch.next().await;
+            self.pod_changed(&change.object, change.kind);
+        }
+    }
+
+    fn service_changed(&self, service: Rc<Value>, kind: ChangeKind) {
+        let name = key_of(&service);
+        let mut services = self.services.borrow_mut();
+        if kind == ChangeKind::Deleted {
+            services.remove(&name);
+        } else {
+            let mut members = Members {
+                service,
+                pods: BTreeMap::new(),
+            };
+            if members.service["spec"]["selector"].is_object() {
+                let pods = self.store.list("pods").into_iter();
+                members.pods = pods
+                    .filter(|pod| members.selects(pod))
+                    .map(|pod| (key_of(&pod), pod))
+                    .collect();
+            }
+            services.insert(name.clone(), members);
+        }
+        self.queue.add(&name);
+    }
+
+    fn pod_changed(&self, pod: &Rc<Value>, kind: ChangeKind) {
+        for (name, members) in self.services.borrow_mut().iter_mut() {
+            if kind != ChangeKind::Deleted && members.selects(pod) {
+                members.pods.insert(key_of(pod), Rc::clone(pod));
+                self.queue.add(name);
+            } else if !members.pods.is_empty() && members.pods.remove(&key_of(pod)).is_some() {
+                self.queue.add(name);
+            }
+        }
+    }
+
+    async fn work(&self) {
+        loop {
+            let name = self.queue.next().await;
+            serving(&self.config.api_server).await;
+            self.reconcile(&name).await;
+            self.queue.done(&name);
+        }
+    }
+
+    async fn reconcile(&self, service: &str) {
+        let slice = match self.services.borrow().get(service) {
+            Some(members) => desired(members),
+            None => return self.delete_slices(service),
+        };
+        let Some(mut slice) = slice else { return };
+        let current = self.slices_of(service).into_iter().next();
+        if let Some(current) = &current
+            && ["endpoints", "ports"]
+                .iter()
+                .all(|part| current[part] == slice[part])
+        {
+            return;
+        }
+        tokio::time::sleep((self.config.write_latency)()).await;
+        serving(&self.config.api_server).await;
+        slice["metadata"]["name"] = match current {
+            Some(current) => current["metadata"]["name"].clone(),
+            None => json!(self.new_name(&slice)),
+        };
+        self.tell(service, &slice);
+        self.store.put("endpointslices", slice);
+    }
+
+    fn slices_of(&self, service: &str) -> Vec<Rc<Value>> {
+        let mut slices = self.store.list("endpointslices");
+        slices.retain(|slice| super::service_of(slice).as_deref() == Some(service));
+        slices
+    }
+
+    fn delete_slices(&self, service: &str) {
+        for slice in self.slices_of(service) {
+            let metadata = &slice["metadata"];
+            if let Some(name) = metadata["name"].as_str() {
+                self.store
+                    .delete("endpointslices", metadata["namespace"].as_str(), name);
+            }
+        }
+    }
+
+    /// Source: apiserver `pkg/storage/names/generate.go`.
+    fn new_name(&self, slice: &Value) -> String {
+        const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+        let prefix = slice["metadata"]["generateName"]
+            .as_str()
+            .unwrap_or_default();
+        let mut random = self.names.borrow_mut();
+        let suffix: String = (0..5)
+            .map(|_| {
+                let index = usize::try_from(random.below(ALPHABET.len() as u64));
+                char::from(ALPHABET[index.expect("below the length of a slice")])
+            })
+            .collect();
+        format!("{prefix}{suffix}")
+    }
+
+    fn tell(&self, service: &str, slice: &Value) {
+        let (namespace, name) = &self.config.service;
+        if service != key(Some(namespace), name) {
+            return;
+        }
+        let (mut ready, mut not_ready) = (Vec::new(), Vec::new());
+        for endpoint in slice["endpoints"].as_array().into_iter().flatten() {
+            let address = endpoint["addresses"][0].as_str().unwrap_or_default();
+            let side = if endpoint["conditions"]["ready"] == true {
+                &mut ready
+            } else {
+                &mut not_ready
+            };
+            side.push(address.to_owned());
+        }
+        self.recorder
+            .record(self.host.name(), Event::EndpointSlice { ready, not_ready });
+    }
+}
+
+fn key_of(object: &Value) -> String {
+    let metadata = &object["metadata"];
+    key(
+        metadata["namespace"].as_str(),
+        metadata["name"].as_str().unwrap_or_default(),
+    )
+}
+
+/// The slice that a Service should have; `None` without a selector.
+fn desired(members: &Members) -> Option<Value> {
+    let service = &*members.service;
+    service["spec"]["selector"].as_object()?;
+    let publish = service["spec"]["publishNotReadyAddresses"] == true;
+    let pods: Vec<&Value> = members
+        .pods
+        .values()
+        .map(|pod| &**pod)
+        .filter(|pod| belongs(pod))
+        .collect();
+    let endpoints: Vec<Value> = pods.iter().map(|pod| endpoint(pod, publish)).collect();
+    let (endpoints, ports) = match pods.first() {
+        Some(first) => (json!(endpoints), json!(ports(service, first))),
+        None => (Value::Null, Value::Null),
+    };
+    let name = service["metadata"]["name"].as_str().unwrap_or_default();
+    Some(json!({
+        "kind": "EndpointSlice",
+        "apiVersion": "discovery.k8s.io/v1",
+        "metadata": {
+            "name": "",
+            "generateName": format!("{name}-"),
+            "namespace": service["metadata"]["namespace"],
+            "labels": {
+                "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io",
+                "kubernetes.io/service-name": name,
+            },
+        },
+        "addressType": service["spec"]["ipFamilies"][0],
+        "endpoints": endpoints,
+        "ports": ports,
+    }))
+}
+
+/// Source: `endpointslice/util/controller_utils.go: ShouldPodBeInEndpoints`.
+fn belongs(pod: &Value) -> bool {
+    let ended = matches!(
+        pod["status"]["phase"].as_str(),
+        Some("Failed" | "Succeeded")
+    );
+    !ended
+        && pod["status"]["podIP"]
+            .as_str()
+            .is_some_and(|ip| !ip.is_empty())
+}
+
+/// Source: `endpointslice/utils.go: podToEndpoint`.
+fn endpoint(pod: &Value, publish_not_ready: bool) -> Value {
+    let conditions = pod["status"]["conditions"].as_array();
+    let serving = conditions
+        .into_iter()
+        .flatten()
+        .any(|condition| condition["type"] == "Ready" && condition["status"] == "True");
+    let metadata = &pod["metadata"];
+    let terminating = metadata.get("deletionTimestamp").is_some();
+    let mut endpoint = Map::new();
+    endpoint.insert("addresses".into(), json!([pod["status"]["podIP"]]));
+    endpoint.insert(
+        "conditions".into(),
+        json!({
+            "ready": publish_not_ready || (serving && !terminating),
+            "serving": serving,
+            "terminating": terminating,
+        }),
+    );
+    endpoint.insert(
+        "targetRef".into(),
+        json!({
+            "kind": "Pod",
+            "namespace": metadata["namespace"],
+            "name": metadata["name"],
+            "uid": metadata["uid"],
+        }),
+    );
+    if let Some(node) = pod["spec"].get("nodeName") {
+        endpoint.insert("nodeName".into(), node.clone());
+    }
+    Value::Object(endpoint)
+}
+
+/// The Service's ports with numbers in place of names.
+///
+/// Source: `endpointslice/util/controller_utils.go: FindPort`.
+fn ports(service: &Value, pod: &Value) -> Vec<Value> {
+    let containers = pod["spec"]["containers"].as_array();
+    let named: Vec<&Value> = containers
+        .into_iter()
+        .flatten()
+        .filter_map(|container| container["ports"].as_array())
+        .flatten()
+        .collect();
+    let ports = service["spec"]["ports"].as_array();
+    ports
+        .into_iter()
+        .flatten()
+        .filter_map(|port| {
+            let target = port.get("targetPort").unwrap_or(&port["port"]);
+            let number = if target.is_u64() {
+                target.clone()
+            } else {
+                let container_port = named.iter().find(|known| known["name"] == *target)?;
+                container_port["containerPort"].clone()
+            };
+            Some(json!({"name": port["name"], "port": number, "protocol": "TCP"}))
+        })
+        .collect()
+}

@@ -1,0 +1,210 @@
+//! The serving side of a kubelet: port 10250 from closed to `/metrics/resource`.
+//!
+//! What it does is a [`Script`] of [`KubeletBehaviour`]s: whether anybody
+//! listens, what a TLS handshake meets, which certificate is shown, how a
+//! scrape is answered, and what is wrong with the answer.
+//!
+//! - [`behaviour`]: the parts of a behaviour;
+//! - `certificate`: the certificate it asks for, made when first shown;
+//! - `sampling`: when usage is read, and what it was then;
+//! - `scrape`: request → authentication → status → body.
+//!
+//! A request that meets a hanging kubelet hangs for as long as the client
+//! waits, even if the kubelet recovers meanwhile: recorded start-ups of the
+//! real metrics-server were made that way.
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use futures_util::future::{Either, select};
+use rustls::ServerConfig;
+use seam::{Host, Tasks, Timestamp};
+use tokio::time::Instant;
+
+use crate::event::{Event, Recorder};
+use crate::http_server::{self, TlsChoice};
+use crate::load::CurrentLoad;
+use crate::pki::Authority;
+use crate::script::Script;
+use crate::tls::{self, ClientAuth};
+
+pub mod behaviour;
+mod certificate;
+mod sampling;
+mod scrape;
+
+pub use behaviour::{Certificate, Issuer, KubeletBehaviour, KubeletState, Latency, Payload};
+
+/// A kubelet, and the machine it is on.
+#[derive(Clone)]
+pub struct KubeletConfig {
+    /// `metadata.name` of its node.
+    pub node: String,
+    /// The address it listens on.
+    pub address: IpAddr,
+    /// The simulation's start, which all of [`CurrentLoad`]'s times count from.
+    pub start: Instant,
+    /// What it does, over time.
+    pub behaviour: Script<KubeletBehaviour>,
+    /// What runs on the node.
+    pub load: CurrentLoad,
+    /// What the node's wall clock shows.
+    pub wall_at: WallAt,
+    /// The cluster's authority, for certificates from it.
+    pub authority: Rc<Authority>,
+    /// The certificates' keys derive from it and the node's name.
+    pub seed: Rc<str>,
+    /// The bearer token that it knows. Any other is unauthorized.
+    pub token: Rc<str>,
+}
+
+/// What a node's wall clock showed, or would have shown, some nanoseconds
+/// after the simulation's start (negative: before). It is asked about times
+/// up to half a minute past, when usage was last read, and about the times at
+/// which containers started.
+///
+/// It must know the steps of the clock. Where there are none, [`unstepped`]
+/// will do.
+pub type WallAt = Rc<dyn Fn(i64) -> Timestamp>;
+
+/// The history of a clock that is never stepped, from what it shows now.
+#[must_use]
+pub fn unstepped(host: &Host, start: Instant) -> WallAt {
+    let clock = host.clock();
+    Rc::new(move |at_ns| clock.now().offset(at_ns.saturating_sub(elapsed_ns(start))))
+}
+
+/// Nanoseconds since `start`.
+fn elapsed_ns(start: Instant) -> i64 {
+    i64::try_from(start.elapsed().as_nanos()).unwrap_or(i64::MAX)
+}
+
+/// Runs a kubelet on `host`.
+///
+/// Every answer to a request for metrics is recorded as
+/// [`Event::KubeletServed`], and so, with status 0, is every handshake that it
+/// refuses and whatever it leaves hanging.
+///
+/// # Errors
+///
+/// Ends only if its port cannot be bound.
+pub async fn run(
+    host: Host,
+    config: KubeletConfig,
+    recorder: Rc<dyn Recorder>,
+) -> io::Result<Infallible> {
+    let script = config.behaviour.clone();
+    loop {
+        let behaviour = script.current();
+        if behaviour.state == KubeletState::Closed {
+            script.changed().await;
+        } else {
+            let address = SocketAddr::new(config.address, behaviour.port);
+            let lifetime = while_serving(&script, behaviour.port);
+            live(&host, &config, &recorder, address, lifetime).await?;
+        }
+    }
+}
+
+/// Waits until the kubelet's process ends: it is to be closed, or to serve
+/// elsewhere.
+async fn while_serving(script: &Script<KubeletBehaviour>, port: u16) {
+    loop {
+        script.changed().await;
+        let behaviour = script.current();
+        if behaviour.state == KubeletState::Closed || behaviour.port != port {
+            return;
+        }
+    }
+}
+
+/// One life of the kubelet's process. Its connections die with it.
+async fn live(
+    host: &Host,
+    config: &KubeletConfig,
+    recorder: &Rc<dyn Recorder>,
+    address: SocketAddr,
+    lifetime: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let listener = host.listen(address).await?;
+    let process = host.process();
+    let _end = EndOfProcess(process.tasks().clone());
+    let front = Rc::new(Front {
+        host: process.clone(),
+        config: config.clone(),
+        recorder: Rc::clone(recorder),
+        shown: RefCell::new(None),
+    });
+    let scrapes = scrape::Scrapes::new(process.clone(), config.clone(), Rc::clone(recorder));
+    let tls = Rc::new(move || front.greet());
+    let serving = http_server::serve(process, listener, tls, Rc::new(scrapes));
+    // Polled in this order; only the second ever ends.
+    match select(std::pin::pin!(serving), std::pin::pin!(lifetime)).await {
+        Either::Left(((), _)) => unreachable!("serving has no end"),
+        Either::Right(((), _)) => Ok(()),
+    }
+}
+
+/// Ends a process when dropped, however that comes about.
+struct EndOfProcess(Tasks);
+
+impl Drop for EndOfProcess {
+    fn drop(&mut self) {
+        self.0.kill();
+    }
+}
+
+/// What a new connection meets.
+struct Front {
+    host: Host,
+    config: KubeletConfig,
+    recorder: Rc<dyn Recorder>,
+    /// The certificate shown last. Behaviours rarely differ in it.
+    shown: RefCell<Option<(Certificate, Arc<ServerConfig>)>>,
+}
+
+impl Front {
+    fn greet(&self) -> TlsChoice {
+        let behaviour = self.config.behaviour.current();
+        let refusal = match behaviour.state {
+            KubeletState::HangTls | KubeletState::Closed => TlsChoice::Hang,
+            KubeletState::NoCertificate => TlsChoice::InternalError,
+            KubeletState::HangHttp | KubeletState::Open => {
+                return TlsChoice::Serve(self.tls(&behaviour.certificate));
+            }
+        };
+        self.recorder
+            .record(self.host.name(), Event::KubeletServed { status: 0 });
+        refusal
+    }
+
+    fn tls(&self, certificate: &Certificate) -> Arc<ServerConfig> {
+        let mut shown = self.shown.borrow_mut();
+        if let Some((current, server)) = &*shown
+            && current == certificate
+        {
+            return Arc::clone(server);
+        }
+        let identity = certificate::issue(certificate, &self.config);
+        let server = tls::server_config(&identity, self.host.clock(), ClientAuth::Request);
+        *shown = Some((certificate.clone(), Arc::clone(&server)));
+        server
+    }
+}
+
+impl fmt::Debug for KubeletConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KubeletConfig")
+            .field("node", &self.node)
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;
