@@ -1,1 +1,318 @@
-//! Not written yet.
+//! One tick over all nodes, and the ticker that says when.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use seam::{Host, Random, Timestamp};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::api::Selector;
+use crate::environment::{Event, Observer};
+use crate::exposition::Registry;
+use crate::informer::{ClusterState, Node};
+use crate::klog::{Log, Quoted};
+use crate::kubelet::{KubeletClient, ScrapeError};
+use crate::options::duration::GoDuration;
+use crate::sample::{Duplicate, MetricsBatch};
+use crate::store::{Store, StoreNote, StoreReport};
+use crate::version::{RequestTimeoutRule, Version};
+
+/// What scraping leaves behind for serving.
+pub struct Collected {
+    /// The points.
+    pub store: RefCell<Store>,
+    /// The server's own metrics.
+    pub registry: RefCell<Registry>,
+    /// When the latest tick started.
+    pub last_tick: Cell<Option<Instant>>,
+}
+
+impl Collected {
+    /// Nothing yet.
+    #[must_use]
+    pub fn new(version: Version, resolution: Duration) -> Rc<Self> {
+        Rc::new(Self {
+            store: RefCell::new(Store::new(version, resolution)),
+            registry: RefCell::new(Registry::new(resolution)),
+            last_tick: Cell::new(None),
+        })
+    }
+}
+
+/// A Go `time.Ticker`: a fixed grid from its creation on, with room for one
+/// tick that nobody waited for.
+///
+/// Source: Go `time: Ticker`.
+#[derive(Debug)]
+pub struct Ticker {
+    origin: Instant,
+    period: Duration,
+    received: Instant,
+}
+
+impl Ticker {
+    /// A ticker whose grid begins now. `period` must be positive.
+    #[must_use]
+    pub fn new(period: Duration) -> Self {
+        let origin = Instant::now();
+        Self { origin, period, received: origin }
+    }
+
+    /// Waits for the next tick and returns when it fired, which is in the
+    /// past if the caller was busy then. Later ones that fired meanwhile are
+    /// lost.
+    pub async fn tick(&mut self) -> Instant {
+        let since = self.received.duration_since(self.origin);
+        let passed = u32::try_from(since.as_nanos() / self.period.as_nanos()).unwrap_or(u32::MAX);
+        let fires = self.origin + self.period.saturating_mul(passed.saturating_add(1));
+        sleep_until(fires).await;
+        self.received = Instant::now();
+        fires
+    }
+}
+
+/// Scrapes all nodes, tick by tick.
+pub struct Scraper {
+    /// For timers of the process and the end of each request.
+    pub host: Host,
+    /// The release.
+    pub version: Version,
+    /// How to ask a kubelet.
+    pub kubelets: KubeletClient,
+    /// Which nodes there are.
+    pub cluster: Rc<ClusterState>,
+    /// Which of them to scrape.
+    pub selector: Selector,
+    /// `--metric-resolution`
+    pub resolution: Duration,
+    /// `--kubelet-request-timeout`; without effect up to 0.6.
+    pub request_timeout: Duration,
+    /// Where points go.
+    pub collected: Rc<Collected>,
+    /// Where errors go.
+    pub log: Log,
+    /// Who is told.
+    pub observer: Rc<dyn Observer>,
+    /// The stream `scrape-stagger`.
+    pub stagger: RefCell<Box<dyn Random>>,
+}
+
+impl Scraper {
+    /// Scrapes at once and then at every tick, for ever.
+    ///
+    /// Source: `pkg/server/server.go: runScrape`.
+    pub async fn run(&self) {
+        let mut ticker = Ticker::new(self.resolution);
+        let mut start = Instant::now();
+        for tick in 1.. {
+            self.tick(tick, start).await;
+            start = ticker.tick().await;
+        }
+    }
+
+    /// Source: `pkg/server/server.go: (*server).tick`.
+    async fn tick(&self, tick: u64, start: Instant) {
+        self.collected.last_tick.set(Some(start));
+        let deadline = Instant::now() + self.resolution;
+        self.log.verbose(6, "server.go:136", || "\"Scraping metrics\"".to_owned());
+        let batch = self.scrape(tick, deadline).await;
+        self.log.verbose(6, "server.go:139", || "\"Storing metrics\"".to_owned());
+        let (report, ready, points) = {
+            let mut store = self.collected.store.borrow_mut();
+            let report = store.store(batch);
+            (report, store.ready(), store.points())
+        };
+        {
+            let mut registry = self.collected.registry.borrow_mut();
+            registry.observe_tick(start.elapsed());
+            if let Some(points) = points {
+                registry.set_points(points);
+            }
+        }
+        self.log_notes(&report);
+        self.observer.event(Event::TickStored {
+            tick,
+            nodes: report.nodes,
+            pods: report.pods,
+            servable_nodes: report.servable_nodes,
+            servable_pods: report.servable_pods,
+            ready,
+        });
+        self.log.verbose(6, "server.go:144", || "\"Scraping cycle complete\"".to_owned());
+    }
+
+    /// Scrapes every matching node at once, each after a delay of its own, and
+    /// waits for all of them.
+    ///
+    /// Source: `pkg/scraper/scraper.go: (*scraper).Scrape`.
+    pub async fn scrape(&self, tick: u64, deadline: Instant) -> MetricsBatch {
+        let began = Instant::now();
+        let nodes = self.cluster.matching_nodes(&self.selector);
+        self.observer.event(Event::TickStarted { tick, nodes: nodes.len() });
+        self.log.verbose(1, "scraper.go:115", || {
+            let names: Vec<String> = nodes.iter().map(|node| Quoted(&node.name).to_string()).collect();
+            format!(
+                "\"Scraping metrics from nodes\" nodes=[{}] nodeCount={}",
+                names.join(","),
+                nodes.len()
+            )
+        });
+        let delay_ms = (8 * nodes.len() as u64).min(4000);
+        let mut scrapes: FuturesUnordered<_> = nodes
+            .into_iter()
+            .map(|node| {
+                let delay = Duration::from_millis(self.stagger.borrow_mut().below(delay_ms));
+                self.scrape_node(tick, node, delay, deadline)
+            })
+            .collect();
+        let mut all = MetricsBatch::default();
+        while let Some(batch) = scrapes.next().await {
+            for duplicate in all.absorb(batch) {
+                self.log_duplicate(&duplicate);
+            }
+        }
+        self.log.verbose(1, "scraper.go:173", || {
+            format!(
+                "\"Scrape finished\" duration={} nodeCount={} podCount={}",
+                Quoted(&GoDuration::from(began.elapsed()).to_string()),
+                all.nodes.len(),
+                all.pods.len()
+            )
+        });
+        all
+    }
+
+    /// Scrapes one node; a failure is an empty batch.
+    async fn scrape_node(&self, tick: u64, node: Rc<Node>, delay: Duration, tick_deadline: Instant) -> MetricsBatch {
+        let entered = Instant::now();
+        sleep(delay).await;
+        self.log.verbose(2, "scraper.go:142", || format!("\"Scraping node\" node={}", Quoted(&node.name)));
+        let began = Instant::now();
+        let deadline = match self.version.request_timeout_rule() {
+            RequestTimeoutRule::NineTenthsOfResolution => entered + self.effective_timeout(),
+            RequestTimeoutRule::Flag { .. } => began + self.effective_timeout(),
+        };
+        let result = self.kubelets.get_metrics(&node, deadline.min(tick_deadline)).await;
+        let duration = began.elapsed();
+        let success = result.is_ok();
+        let end = self.host.now();
+        self.collected.registry.borrow_mut().observe_kubelet_request(&node.name, duration, success, end);
+        let (outcome, text) = match &result {
+            Ok(_) => ("200", ""),
+            Err(error) => (error.outcome.as_str(), error.text.as_str()),
+        };
+        self.observer.event(Event::Scraped { tick, node: &node.name, outcome, text, duration });
+        result.unwrap_or_else(|error| {
+            self.log_failure(&node, &error);
+            MetricsBatch::default()
+        })
+    }
+
+    fn effective_timeout(&self) -> Duration {
+        match self.version.request_timeout_rule() {
+            RequestTimeoutRule::NineTenthsOfResolution => self.resolution * 9 / 10,
+            RequestTimeoutRule::Flag { .. } => self.request_timeout,
+        }
+    }
+
+    fn log_failure(&self, node: &Node, error: &ScrapeError) {
+        let name = Quoted(&node.name);
+        let err = Quoted(&error.text);
+        if self.version.quiet_on_not_ready_nodes() && !node.ready {
+            self.log.verbose(4, "scraper.go:148", || {
+                format!("\"Failed to scrape node, node is not ready\" node={name} err={err}")
+            });
+        } else if error.deadline_exceeded {
+            let timeout = GoDuration::from(self.effective_timeout());
+            self.log.error(
+                "scraper.go:147",
+                format!("\"Failed to scrape node, timeout to access kubelet\" err={err} node={name} timeout=\"{timeout}\""),
+            );
+        } else {
+            self.log.error("scraper.go:149", format!("\"Failed to scrape node\" err={err} node={name}"));
+        }
+    }
+
+    fn log_duplicate(&self, duplicate: &Duplicate) {
+        let message = match duplicate {
+            Duplicate::Node(node) => format!("\"Got duplicate node point\" node={}", Quoted(node)),
+            Duplicate::Pod(pod) => {
+                format!("\"Got duplicate pod point\" pod={}", Quoted(&format!("{}/{}", pod.namespace, pod.name)))
+            }
+        };
+        self.log.error("scraper.go:166", message);
+    }
+
+    fn log_notes(&self, report: &StoreReport) {
+        for note in &report.notes {
+            let (file, values) = match note {
+                StoreNote::NodeOlderThanPrevious { node, previous, timestamp } => (
+                    "node.go:115",
+                    format!(
+                        "node={} previousTimestamp=\"{}\" timestamp=\"{}\"",
+                        Quoted(node),
+                        go_time(*previous),
+                        go_time(*timestamp)
+                    ),
+                ),
+                StoreNote::ContainerOlderThanPrevious { container, pod, previous, timestamp } => (
+                    "pod.go:141",
+                    format!(
+                        "containerName={} pod={} previousTimestamp=\"{}\" timestamp=\"{}\"",
+                        Quoted(container),
+                        Quoted(&format!("{}/{}", pod.namespace, pod.name)),
+                        go_time(*previous),
+                        go_time(*timestamp)
+                    ),
+                ),
+                StoreNote::ReadinessChanged { nodes, pods } => {
+                    ("storage.go:83", format!("nodeMetrics={nodes} podMetrics={pods}"))
+                }
+            };
+            self.log.verbose(2, file, || format!("{} {values}", Quoted(&note.to_string())));
+        }
+    }
+}
+
+/// A time as Go's `Time.String` writes it, in UTC.
+fn go_time(time: Timestamp) -> String {
+    match jiff::Timestamp::from_nanosecond(i128::from(time.as_nanos())) {
+        Ok(time) => {
+            let text = time.to_string();
+            format!("{} +0000 UTC", text.trim_end_matches('Z').replace('T', " "))
+        }
+        Err(_) => format!("{}ns", time.as_nanos()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Seconds from the beginning to the start times that a ticker of 15 s
+    /// gives to a loop whose ticks take `work` seconds.
+    async fn starts(work: &[u64]) -> Vec<u64> {
+        let origin = Instant::now();
+        let mut ticker = Ticker::new(Duration::from_secs(15));
+        let mut starts = vec![0];
+        for &seconds in work {
+            sleep(Duration::from_secs(seconds)).await;
+            starts.push((ticker.tick().await - origin).as_secs());
+        }
+        starts
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn ticks_keep_a_fixed_grid_however_long_they_take() {
+        assert_eq!(starts(&[10, 0, 14, 3]).await, [0, 15, 30, 45, 60]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_tick_that_overruns_is_followed_at_once_by_the_one_it_missed() {
+        // The first takes 20 s, so the tick of 15 s is received at 20 s. The
+        // second takes until 62 s: those of 45 s and 60 s are dropped.
+        assert_eq!(starts(&[20, 42, 1]).await, [0, 15, 30, 75]);
+    }
+}

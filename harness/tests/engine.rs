@@ -54,7 +54,8 @@ where
                 tasks.spawn(echo(for_server, tasks.clone()));
                 tasks.spawn(client(for_client, start, written));
             }),
-            observe: Box::new(move || *counted.borrow_mut() = counting.totals()),
+            observe: Box::new(|| ()),
+            finish: Box::new(move || *counted.borrow_mut() = counting.totals()),
         }
     })
     .expect("time moves");
@@ -263,6 +264,7 @@ fn tasks_that_wake_each_other_for_ever_are_reported_as_stuck() {
             });
         }),
         observe: Box::new(|| ()),
+        finish: Box::new(|| ()),
     });
     assert_eq!(result.map_err(|stuck| stuck.at), Err(Duration::ZERO));
 }

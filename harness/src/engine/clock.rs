@@ -26,17 +26,17 @@ impl SimulatedClock {
         Self { start, epoch, settings }
     }
 
-    /// What the clock shows when `elapsed` has passed since the start.
+    /// What the clock shows `elapsed_ns` nanoseconds after the start; before
+    /// it where negative.
     #[must_use]
-    pub fn at(&self, elapsed: Duration) -> Timestamp {
-        let elapsed_ns = i64::try_from(elapsed.as_nanos()).unwrap_or(i64::MAX);
+    pub fn at(&self, elapsed_ns: i64) -> Timestamp {
         let drift = i128::from(elapsed_ns) * i128::from(self.settings.drift_ppb) / 1_000_000_000;
         let drift = i64::try_from(drift).unwrap_or(if drift > 0 { i64::MAX } else { i64::MIN });
         let stepped = self
             .settings
             .steps
             .iter()
-            .take_while(|(at, _)| *at <= elapsed)
+            .take_while(|(at, _)| nanos(*at) <= elapsed_ns)
             .fold(0i64, |sum, (_, by)| sum.saturating_add(*by));
         self.epoch
             .offset(elapsed_ns)
@@ -48,17 +48,21 @@ impl SimulatedClock {
 
 impl WallClock for SimulatedClock {
     fn now(&self) -> Timestamp {
-        self.at(self.start.elapsed())
+        self.at(nanos(self.start.elapsed()))
     }
+}
+
+fn nanos(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn shown(settings: Clock, elapsed_s: u64) -> i64 {
+    fn shown(settings: Clock, elapsed_s: i64) -> i64 {
         let clock = SimulatedClock::new(Instant::now(), Timestamp::from_seconds(1_000), settings);
-        clock.at(Duration::from_secs(elapsed_s)).as_seconds()
+        clock.at(elapsed_s * 1_000_000_000).as_seconds()
     }
 
     #[test]

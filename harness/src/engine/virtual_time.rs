@@ -58,6 +58,8 @@ pub struct Setup {
     pub start: Box<dyn FnOnce()>,
     /// Called after each instant at which something happened.
     pub observe: Box<dyn FnMut()>,
+    /// Called once when the end is reached, while time still stands there.
+    pub finish: Box<dyn FnOnce()>,
 }
 
 /// An empty network whose TCP leaves loss and its recovery to [`Links`].
@@ -112,6 +114,7 @@ pub fn run(until: Duration, setup: impl FnOnce(Instant) -> Setup) -> Result<(), 
             rounds: 0,
         }
         .await;
+        (setup.finish)();
         setup.alive.set(false);
         drop(guard);
         result

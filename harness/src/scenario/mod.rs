@@ -1,1 +1,127 @@
+//! The scenario language: YAML in, a checked [`model::Scenario`] out, or
+//! every mistake at once.
+//!
+//! In reading order:
+//!
+//! - [`model`]: what a checked scenario is;
+//! - `yaml`: text → `tree`, spans kept; the only place that knows the library;
+//! - `document`: preset ⊕ scenario, then decoded part by part by `server`,
+//!   `probe`, `fleet`, `node`, `kubelet`, `cluster`, `expect`;
+//! - `changes`: what holds from a later time on, as further layers;
+//! - `decoder`, `scalars`, `values`: reading with all mistakes noted;
+//! - [`diagnostic`]: how a mistake is shown;
+//! - `settings`: who set what.
+//!
+//! Layers are merged as trees before anything is decoded, so that a preset, a
+//! scenario and each of its changes have one grammar and one set of checks,
+//! and every scalar remembers the line that it comes from.
+
+use std::io::Read as _;
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use diagnostic::Diagnostic;
+pub use diagnostic::{Code, Diagnostics};
+use model::Scenario;
+use source::{SourceId, Sources, Span};
+
+mod args;
+mod changes;
+mod cluster;
+mod code;
+mod decoder;
+pub mod diagnostic;
+mod document;
+mod expect;
+mod fleet;
+mod kubelet;
 pub mod model;
+mod node;
+pub mod presets;
+mod probe;
+mod scalars;
+mod server;
+mod settings;
+mod source;
+mod suggest;
+mod tree;
+mod values;
+mod vocabulary;
+mod yaml;
+
+/// Largest scenario file, in bytes.
+pub const MAX_BYTES: usize = 1 << 20;
+
+/// Reads and checks the scenario file at `path`.
+///
+/// # Errors
+///
+/// Everything that is wrong with it, in the order of the file. A file that is
+/// larger than [`MAX_BYTES`] is refused without being read whole.
+pub fn load(path: &Path) -> Result<Scenario, Diagnostics> {
+    let name = path.display().to_string();
+    let refuse = |mistake| Diagnostics::new(Sources::default(), vec![mistake]);
+    let bytes = read(path).map_err(|error| {
+        refuse(Diagnostic::without_place(
+            Code::Unreadable,
+            format!("`{name}` cannot be read: {error}"),
+            "check that the path names a file that you may read",
+        ))
+    })?;
+    if bytes.len() > MAX_BYTES {
+        return Err(refuse(too_large(&name)));
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => parse(&name, &text),
+        Err(error) => {
+            let line = error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
+            Err(refuse(Diagnostic::without_place(
+                Code::NotUtf8,
+                format!("`{name}` is not UTF-8 text: see line {}", line + 1),
+                "save the file as UTF-8",
+            )))
+        }
+    }
+}
+
+/// At most one byte more than is allowed.
+fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    let limit = u64::try_from(MAX_BYTES).expect("1 MiB") + 1;
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn too_large(name: &str) -> Diagnostic {
+    Diagnostic::without_place(
+        Code::TooLarge,
+        format!("`{name}` is larger than {} KiB", MAX_BYTES / 1024),
+        "a scenario is a short text: write many equal nodes as one entry with `count`",
+    )
+}
+
+/// Checks the scenario `text`. Messages call the file `name`.
+///
+/// # Errors
+///
+/// As for [`load`].
+pub fn parse(name: &str, text: &str) -> Result<Scenario, Diagnostics> {
+    let mut sources = Sources::default();
+    if text.len() > MAX_BYTES {
+        return Err(Diagnostics::new(sources, vec![too_large(name)]));
+    }
+    sources.add(name, text);
+    if let Some(at) = text.find('\0') {
+        let place = Span {
+            source: SourceId::FILE,
+            start: at,
+            end: at + 1,
+        };
+        let help = "scenarios are text: this looks like a binary file";
+        let mistake = Diagnostic::at(Code::NotYaml, place, "not YAML: a zero byte", help);
+        return Err(Diagnostics::new(sources, vec![mistake]));
+    }
+    let digest = reports::trace::hex(&Sha256::digest(text.as_bytes()));
+    document::read(sources, &digest)
+}

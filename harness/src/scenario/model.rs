@@ -69,6 +69,25 @@ impl<T> Timeline<T> {
         &self.0[next.saturating_sub(1)].1
     }
 
+    /// A value that changes at these times, which do not decrease and begin
+    /// at zero. Of several values at one time the last one holds; a value
+    /// equal to the one before is no change.
+    pub fn of_changes(values: Vec<(Duration, T)>) -> Self
+    where
+        T: PartialEq,
+    {
+        let mut entries: Vec<(Duration, T)> = Vec::with_capacity(values.len());
+        for (at, value) in values {
+            if entries.last().is_some_and(|(last, _)| *last == at) {
+                entries.pop();
+            }
+            if entries.last().is_none_or(|(_, last)| *last != value) {
+                entries.push((at, value));
+            }
+        }
+        Self(entries)
+    }
+
     /// The times at which the value changes after zero.
     pub fn changes(&self) -> impl Iterator<Item = Duration> + '_ {
         self.0.iter().skip(1).map(|(from, _)| *from)
@@ -114,6 +133,12 @@ pub struct MetricsServer {
     pub host_network: bool,
     /// Whether exits are followed by restarts (`restartPolicy: Always`).
     pub restart: bool,
+    /// Whether the kubelet notices an exit at a random point of its relist
+    /// period and prolongs waits at random, as it does; exact where false.
+    pub restart_jitter: bool,
+    /// `progressDeadlineSeconds`, or the patience of whoever waits for the
+    /// installation, counted from the pod's creation. Absent: nobody waits.
+    pub progress_deadline: Option<Duration>,
 }
 
 /// A release line of metrics-server.
@@ -145,16 +170,14 @@ pub struct PodStart {
 }
 
 /// What a metrics-server process costs from exec to its first answer, apart
-/// from waiting for others. Source of the defaults: the measurements in
-/// `harness/tests/recordings/README.md`.
+/// from waiting for others: four parts, one after the other. Source of the
+/// defaults: the measurements in `harness/tests/recordings/README.md`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StartCost {
-    /// Exec until the serving certificate exists and the port is bound.
-    /// Skipped in part when a certificate is left from an earlier start of
-    /// the same pod: see [`StartCost::certificate`].
+    /// Exec until the serving certificate is looked for.
     pub exec: Distribution,
-    /// The part of the time to bind that generating the serving certificate
-    /// takes. Zero on a restart in the same pod: its volume keeps the files.
+    /// Generating the serving certificate; the port is bound right after.
+    /// Not spent on a restart in the same pod: its volume keeps the files.
     pub certificate: Distribution,
     /// Bound until the first request to the API server.
     pub configure: Distribution,

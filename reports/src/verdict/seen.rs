@@ -187,10 +187,11 @@ impl<'t> Switches<'t> {
                 observer,
                 target,
                 outcome,
-                ..
+                text,
             } if is_client(observer) => {
                 let switch = self.clients.entry((observer, target)).or_default();
-                switch.set(outcome == "200");
+                // kubectl may find in a good answer that it has nothing to show.
+                switch.set(outcome == "200" && !text.starts_with("error: "));
             }
             // Only whole answers: an outage of the API is the clients' matter.
             Event::Witness {

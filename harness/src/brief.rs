@@ -1,0 +1,160 @@
+//! What the judge is told about a scenario.
+
+use std::time::Duration;
+
+use aggregator::options::{self, Command};
+use reports::case::{Case, Change, NodeBrief, ProbeBrief, Setting};
+use reports::expectation::{Claim, Expectation};
+
+use crate::changes;
+use crate::scenario::model::{self, Node, Probe, Scenario, Version};
+
+/// The judge's brief for a scenario.
+#[must_use]
+pub fn case(scenario: &Scenario) -> Case {
+    let server = &scenario.metrics_server;
+    let (resolution, request_timeout) = scrape_timing(server);
+    Case {
+        name: scenario.name.clone(),
+        description: scenario.description.clone(),
+        file: scenario.file.display().to_string(),
+        input_digest: scenario.input_digest.clone(),
+        preset: scenario.preset.clone(),
+        until_ns: nanos(scenario.until),
+        version: release_line(server.version).to_owned(),
+        resolution_ns: nanos(resolution),
+        request_timeout_ns: nanos(request_timeout),
+        start_cost_ns: nanos(start_cost_max(server)),
+        deadline_ns: server.progress_deadline.map(nanos),
+        readiness: server.readiness.as_ref().map(probe),
+        liveness: server.liveness.as_ref().map(probe),
+        startup: server.startup.as_ref().map(probe),
+        nodes: scenario.nodes.iter().map(node).collect(),
+        settings: scenario.settings.0.iter().map(setting).collect(),
+        expectations: scenario.expectations.iter().map(expectation).collect(),
+        path_rules: path_rules(scenario),
+        changes: changes::of(scenario)
+            .into_iter()
+            .map(|change| Change { at_ns: nanos(change.at), what: change.what })
+            .collect(),
+    }
+}
+
+/// Names of the network rules of the whole run, each once, in order.
+#[must_use]
+pub fn path_rules(scenario: &Scenario) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for rule in scenario.network.0.iter().flat_map(|(_, rules)| rules) {
+        if !names.contains(&rule.name) {
+            names.push(rule.name.clone());
+        }
+    }
+    names
+}
+
+/// The resolution and the time-out of a scrape, as the arguments have them.
+/// Arguments that the real program refuses have the defaults: it never scrapes.
+fn scrape_timing(server: &model::MetricsServer) -> (Duration, Duration) {
+    match options::parse(&server.args, release(server.version)) {
+        Ok(Command::Run(options)) => (
+            options.metric_resolution.to_std(),
+            options.kubelet.request_timeout.to_std(),
+        ),
+        _ => (Duration::from_secs(60), Duration::from_secs(10)),
+    }
+}
+
+/// The release whose rules the aggregation core follows.
+#[must_use]
+pub fn release(version: Version) -> aggregator::version::Version {
+    match version {
+        Version::V0_5 => aggregator::version::Version::V0_5,
+        Version::V0_6 => aggregator::version::Version::V0_6,
+        Version::V0_7 => aggregator::version::Version::V0_7,
+        Version::V0_8 => aggregator::version::Version::V0_8,
+        Version::V0_9 => aggregator::version::Version::V0_9,
+    }
+}
+
+fn start_cost_max(server: &model::MetricsServer) -> Duration {
+    // Informers are waited for by polling every 100 ms.
+    let cost = &server.start_cost;
+    cost.exec.max() + cost.certificate.max() + cost.configure.max() + Duration::from_millis(100)
+}
+
+fn release_line(version: Version) -> &'static str {
+    match version {
+        Version::V0_5 => "0.5",
+        Version::V0_6 => "0.6",
+        Version::V0_7 => "0.7",
+        Version::V0_8 => "0.8",
+        Version::V0_9 => "0.9",
+    }
+}
+
+fn probe(probe: &Probe) -> ProbeBrief {
+    ProbeBrief {
+        path: probe.path.clone(),
+        initial_delay_ns: nanos(probe.initial_delay),
+        period_ns: nanos(probe.period),
+        timeout_ns: nanos(probe.timeout),
+        success_threshold: probe.success_threshold,
+        failure_threshold: probe.failure_threshold,
+    }
+}
+
+fn node(node: &Node) -> NodeBrief {
+    NodeBrief {
+        name: node.name.clone(),
+        joins_at_ns: nanos(node.joins_at),
+        leaves_at_ns: node.leaves_at.map(nanos),
+        pods: node.pods.iter().map(|pod| format!("{}/{}", pod.namespace, pod.name)).collect(),
+    }
+}
+
+fn setting(setting: &model::Setting) -> Setting {
+    Setting {
+        name: setting.name.clone(),
+        value: setting.value.clone(),
+        origin: setting.origin.clone(),
+    }
+}
+
+fn expectation(expectation: &model::Expectation) -> Expectation {
+    Expectation {
+        claim: claim(&expectation.claim),
+        line: expectation.line,
+        column: expectation.column,
+    }
+}
+
+fn claim(claim: &model::Claim) -> Claim {
+    match claim {
+        model::Claim::Verdict(word) => Claim::Verdict(word.clone()),
+        model::Claim::Milestone { name, min, max } => Claim::Milestone {
+            name: name.clone(),
+            min_ns: min.map(nanos),
+            max_ns: max.map(nanos),
+        },
+        model::Claim::NoMilestone(name) => Claim::NoMilestone(name.clone()),
+        model::Claim::Responses { observer, outcome, text, from, to, min, max } => {
+            Claim::Responses {
+                observer: observer.clone(),
+                outcome: outcome.clone(),
+                text: text.clone(),
+                from_ns: from.map(nanos),
+                to_ns: to.map(nanos),
+                min: *min,
+                max: *max,
+            }
+        }
+        model::Claim::Outcomes { observer, outcomes } => {
+            Claim::Outcomes { observer: observer.clone(), outcomes: outcomes.clone() }
+        }
+        model::Claim::Restarts { min, max } => Claim::Restarts { min: *min, max: *max },
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,115 @@
+//! What a scenario changes during its run, in words.
+//!
+//! The world announces each change when it happens, and the judge is told
+//! which to expect, in the same words: a change that never came is a scenario
+//! that never reached its point.
+
+use std::time::Duration;
+
+use crate::scenario::model::{ActionKind, ApiServer, Kubelet, Node, Scenario};
+
+/// A change: when, on which machine, and what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// Virtual time.
+    pub at: Duration,
+    /// The machine it concerns, by its name in the trace.
+    pub host: String,
+    /// In words: `kubelet: state Closed → Open`.
+    pub what: String,
+    /// For a step of a wall clock, by how many nanoseconds.
+    pub clock_step_ns: Option<i64>,
+    /// For an action, what is done to the pod.
+    pub action: Option<ActionKind>,
+}
+
+/// Every change of the scenario, in time order.
+#[must_use]
+pub fn of(scenario: &Scenario) -> Vec<Change> {
+    let mut changes: Vec<Change> = scenario.nodes.iter().flat_map(node_changes).collect();
+    changes.extend(pairs(&scenario.api_server.0).map(|(at, before, after)| {
+        change(at, "apiserver", api_server_words(before, after))
+    }));
+    changes.extend(pairs(&scenario.network.0).map(|(at, before, after)| {
+        let gone = before.iter().filter(|rule| !after.contains(rule));
+        let come = after.iter().filter(|rule| !before.contains(rule));
+        let words: Vec<String> = gone
+            .map(|rule| format!("{} ends", rule.name))
+            .chain(come.map(|rule| format!("{} begins", rule.name)))
+            .collect();
+        change(at, "world", format!("network: {}", words.join(", ")))
+    }));
+    if !scenario.aggregation.registered_at.is_zero() {
+        let at = scenario.aggregation.registered_at;
+        changes.push(change(at, "apiserver", "APIService registered".to_owned()));
+    }
+    changes.extend(scenario.actions.iter().map(|action| {
+        let what = match action.kind {
+            ActionKind::Kill => "SIGKILL to metrics-server",
+            ActionKind::Start => "metrics-server started",
+            ActionKind::Terminate => "SIGTERM to metrics-server",
+        };
+        Change { action: Some(action.kind), ..change(action.at, "world", what.to_owned()) }
+    }));
+    changes.sort_by_key(|change| change.at);
+    changes
+}
+
+fn change(at: Duration, host: &str, what: String) -> Change {
+    Change { at, host: host.to_owned(), what, clock_step_ns: None, action: None }
+}
+
+fn node_changes(node: &Node) -> Vec<Change> {
+    let mut changes: Vec<Change> = pairs(&node.kubelet.0)
+        .map(|(at, before, after)| change(at, &node.name, kubelet_words(before, after)))
+        .collect();
+    changes.extend(pairs(&node.ready.0).map(|(at, _, ready)| {
+        change(at, &node.name, format!("node Ready={ready}"))
+    }));
+    if !node.joins_at.is_zero() {
+        changes.push(change(node.joins_at, &node.name, "node joins".to_owned()));
+    }
+    if let Some(at) = node.leaves_at {
+        changes.push(change(at, &node.name, "node leaves".to_owned()));
+    }
+    changes.extend(node.clock.steps.iter().map(|(at, by)| Change {
+        clock_step_ns: Some(*by),
+        ..change(*at, &node.name, "clock stepped".to_owned())
+    }));
+    changes
+}
+
+/// Consecutive values of a timeline and when the later one takes over.
+fn pairs<T>(entries: &[(Duration, T)]) -> impl Iterator<Item = (Duration, &T, &T)> {
+    entries.windows(2).map(|pair| (pair[1].0, &pair[0].1, &pair[1].1))
+}
+
+fn kubelet_words(before: &Kubelet, after: &Kubelet) -> String {
+    let mut words = Vec::new();
+    if before.state != after.state {
+        words.push(format!("state {:?} → {:?}", before.state, after.state));
+    }
+    if before.status != after.status {
+        words.push(format!("status {} → {}", before.status, after.status));
+    }
+    if before.port != after.port {
+        words.push(format!("port {} → {}", before.port, after.port));
+    }
+    let parts = [
+        ("certificate", before.certificate != after.certificate),
+        ("latency", before.latency != after.latency),
+        ("payload", before.payload != after.payload),
+        ("housekeeping", before.housekeeping != after.housekeeping),
+        ("timestamps", before.timestamps != after.timestamps),
+    ];
+    words.extend(parts.iter().filter(|(_, differs)| *differs).map(|(part, _)| format!("new {part}")));
+    format!("kubelet: {}", words.join(", "))
+}
+
+fn api_server_words(before: &ApiServer, after: &ApiServer) -> String {
+    if before.state == after.state {
+        "API server: new latency".to_owned()
+    } else {
+        format!("API server: state {:?} → {:?}", before.state, after.state)
+    }
+}

@@ -1,0 +1,220 @@
+//! `firstlight run`: simulate and judge.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use rayon::prelude::*;
+use reports::exit::{self, Exit, ExitStatus};
+use reports::json::Document;
+use reports::judgement::{RunJudgement, ScenarioJudgement};
+use reports::text::{self, Style};
+
+use super::output::{self, ReportFile};
+use super::{complain, files};
+use crate::engine::virtual_time::Stuck;
+use crate::scenario::model::Scenario;
+use crate::seed::Seed;
+use crate::{brief, run, scenario};
+
+/// What to simulate, and where to report.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Scenario files, or directories to search
+    #[arg(default_value = "scenarios")]
+    paths: Vec<PathBuf>,
+    /// Run this seed instead of the scenario's own
+    #[arg(long, conflicts_with = "seeds")]
+    seed: Option<u64>,
+    /// Run these seeds instead of the scenario's own: 7, or 1..50 with both ends
+    #[arg(long, value_parser = parse_seeds)]
+    seeds: Option<SeedRange>,
+    /// Runs at the same time; as many as there are cores if absent
+    #[arg(short, long, env = "FIRSTLIGHT_JOBS", value_parser = clap::value_parser!(u16).range(1..))]
+    jobs: Option<u16>,
+    /// Write a report for other tools: json=PATH
+    #[arg(long = "report", value_name = "FORMAT=PATH", value_parser = parse_report)]
+    reports: Vec<PathBuf>,
+    /// One line per scenario, and details of what did not pass
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+/// Seeds from the first to the last, both included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct SeedRange(u64, u64);
+
+/// The most runs that one scenario may ask for at once.
+const MAX_SEEDS: u64 = 1_000_000;
+
+/// Simulates, judges, prints, writes reports.
+pub fn run(arguments: &Arguments) -> Exit {
+    let files = files::scenario_files(&arguments.paths);
+    if files.is_empty() {
+        return complain(Exit::NothingRun, "no scenario files found; name a file or a directory");
+    }
+    let scenarios = match load_all(&files) {
+        Ok(scenarios) => scenarios,
+        Err(exit) => return exit,
+    };
+    let sinks = match open_reports(&arguments.reports) {
+        Ok(sinks) => sinks,
+        Err(exit) => return exit,
+    };
+    let judgements = match simulate_all(&scenarios, arguments) {
+        Ok(judgements) => judgements,
+        Err(stuck) => return complain(Exit::Internal, &stuck.to_string()),
+    };
+    let status = ExitStatus::worst(exit::causes(&judgements));
+    if let Err(error) = print(&judgements, arguments.quiet) {
+        return complain(Exit::Io, &format!("cannot write to standard output: {error}"));
+    }
+    let document = Document::new(&judgements, status.clone()).to_json();
+    for (path, sink) in sinks {
+        if let Err(error) = sink.write(&document) {
+            return complain(Exit::Io, &format!("cannot write {}: {error}", path.display()));
+        }
+    }
+    Exit::ALL
+        .into_iter()
+        .find(|exit| exit.code() == status.code)
+        .unwrap_or(Exit::Internal)
+}
+
+/// Loads every scenario, or prints every mistake of every file.
+fn load_all(files: &[PathBuf]) -> Result<Vec<Scenario>, Exit> {
+    let (mut scenarios, mut wrong) = (Vec::new(), false);
+    for file in files {
+        match scenario::load(file) {
+            Ok(scenario) => scenarios.push(scenario),
+            Err(diagnostics) => {
+                wrong = true;
+                output::stderr(&diagnostics.render());
+            }
+        }
+    }
+    if wrong {
+        output::stderr("nothing was simulated\n");
+        return Err(Exit::InvalidInput);
+    }
+    Ok(scenarios)
+}
+
+/// Opens every report, so that a path that cannot be written is known before
+/// anything is simulated.
+fn open_reports(paths: &[PathBuf]) -> Result<Vec<(PathBuf, ReportFile)>, Exit> {
+    let open = |path: &PathBuf| match ReportFile::create(path) {
+        Ok(file) => Ok((path.clone(), file)),
+        Err(error) => {
+            let message = format!("cannot write {}: {error}; nothing was simulated", path.display());
+            Err(complain(Exit::Io, &message))
+        }
+    };
+    paths.iter().map(open).collect()
+}
+
+/// Runs every scenario with each of its seeds, on as many threads as asked.
+/// Each run has a thread to itself while it lasts; results are in the order of
+/// the scenarios and seeds, whatever finished first.
+fn simulate_all(
+    scenarios: &[Scenario],
+    arguments: &Arguments,
+) -> Result<Vec<ScenarioJudgement>, Stuck> {
+    let runs: Vec<(usize, u64)> = scenarios
+        .iter()
+        .enumerate()
+        .flat_map(|(index, scenario)| seeds(scenario, arguments).map(move |seed| (index, seed)))
+        .collect();
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(arguments.jobs.map_or(0, usize::from))
+        .build()
+        .expect("threads can be started");
+    let judged: Vec<RunJudgement> = pool.install(|| {
+        runs.par_iter()
+            .map(|(index, seed)| run::run(&scenarios[*index], Seed(*seed)).map(|run| run.judgement))
+            .collect::<Result<_, _>>()
+    })?;
+    let mut judgements: Vec<ScenarioJudgement> = scenarios
+        .iter()
+        .map(|scenario| ScenarioJudgement { case: brief::case(scenario), runs: Vec::new() })
+        .collect();
+    for ((index, _), judgement) in runs.into_iter().zip(judged) {
+        judgements[index].runs.push(judgement);
+    }
+    Ok(judgements)
+}
+
+fn seeds(scenario: &Scenario, arguments: &Arguments) -> Box<dyn Iterator<Item = u64>> {
+    match (arguments.seed, arguments.seeds) {
+        (Some(seed), _) => Box::new(std::iter::once(seed)),
+        (None, Some(SeedRange(first, last))) => Box::new(first..=last),
+        (None, None) => Box::new(scenario.seeds.clone().into_iter()),
+    }
+}
+
+/// Prints a full report per scenario, of the run that went worst, and a
+/// summary where there are several.
+fn print(judgements: &[ScenarioJudgement], quiet: bool) -> std::io::Result<()> {
+    // Colours are always written; the stream drops them where they are not wanted.
+    let style = Style::COLOUR;
+    let mut page = String::new();
+    if !quiet {
+        for scenario in judgements {
+            if let Some(run) = scenario.worst() {
+                page.push_str(&text::report(&scenario.case, run, style));
+                page.push('\n');
+            }
+        }
+    }
+    if quiet || judgements.len() > 1 || judgements.iter().any(|scenario| scenario.runs.len() > 1) {
+        page.push_str(&text::library(judgements, style));
+    }
+    output::stdout(&page)
+}
+
+fn parse_seeds(text: &str) -> Result<SeedRange, String> {
+    let number = |part: &str| {
+        part.parse::<u64>().map_err(|_| format!("`{part}` is not a seed; write 7 or 1..50"))
+    };
+    let (first, last) = match text.split_once("..") {
+        Some((first, last)) => (number(first)?, number(last)?),
+        None => (number(text)?, number(text)?),
+    };
+    if first > last {
+        return Err(format!("`{text}` is empty; the first seed comes first"));
+    }
+    if last - first >= MAX_SEEDS {
+        return Err(format!("`{text}` is more than {MAX_SEEDS} seeds"));
+    }
+    Ok(SeedRange(first, last))
+}
+
+fn parse_report(text: &str) -> Result<PathBuf, String> {
+    match text.split_once('=') {
+        Some(("json", path)) if !path.is_empty() => Ok(PathBuf::from(path)),
+        Some(("json", _)) => Err("name a file: json=result.json".to_owned()),
+        Some((format, _)) => Err(format!("there is no format `{format}`; write json=PATH")),
+        None => Err(format!("`{text}` names no format; write json={text}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_are_one_or_a_range_with_both_ends() {
+        assert_eq!(parse_seeds("7"), Ok(SeedRange(7, 7)));
+        assert_eq!(parse_seeds("1..50"), Ok(SeedRange(1, 50)));
+        for wrong in ["", "x", "5..1", "1..x", "0..99999999999"] {
+            assert!(parse_seeds(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_report_has_a_format_and_a_path() {
+        assert_eq!(parse_report("json=a=b.json"), Ok(PathBuf::from("a=b.json")));
+        for wrong in ["out.json", "json=", "html=x"] {
+            assert!(parse_report(wrong).is_err(), "{wrong}");
+        }
+    }
+}

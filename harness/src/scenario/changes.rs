@@ -1,0 +1,312 @@
+//! `changes`: overlays that hold from a time on, and the timelines that they
+//! make of the settings.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::cluster;
+use super::code::Code;
+use super::decoder::{Decoder, Item, is_extension};
+use super::diagnostic::Diagnostic;
+use super::fleet::Fleet;
+use super::kubelet::Plan;
+use super::model::{self, ApiServer, PathRule, Timeline};
+use super::node::{self, Decoded, FIXED_KEYS};
+use super::source::Span;
+use super::suggest::{choice, nearest};
+use super::tree::{Node, Value, overlay};
+
+/// What can change while the scenario runs.
+const CHANGEABLE: [&str; 4] = ["nodes", "nodeDefaults", "apiServer", "network"];
+
+/// What the language knows but holds for the whole run, and what to use
+/// instead.
+const FIXED: [(&str, &str); 12] = [
+    (
+        "metricsServer",
+        "what happens to the process belongs in `actions`",
+    ),
+    (
+        "aggregation",
+        "`registeredAt` says when the APIService appears",
+    ),
+    ("consumers", "`from` says when a consumer begins"),
+    ("service", "set it for the whole run"),
+    ("expect", "expectations stand beside `changes`"),
+    ("actions", "actions stand beside `changes`"),
+    ("until", "it ends the whole run"),
+    ("seeds", "a run has one seed"),
+    ("epoch", "`clock.steps` of a node moves its clock"),
+    ("preset", "a scenario builds on one preset"),
+    ("metadata", "it names the whole scenario"),
+    ("changes", "changes do not nest"),
+];
+
+/// One entry of `changes`.
+#[derive(Debug, Clone)]
+pub(crate) struct Change {
+    pub(crate) at: Duration,
+    pub(crate) overlay: Rc<Node>,
+}
+
+impl Change {
+    /// What it sets: path, place and value as written.
+    pub(crate) fn leaves(&self) -> Vec<(String, Span, String)> {
+        let mut leaves = Vec::new();
+        for entry in self
+            .overlay
+            .entries()
+            .iter()
+            .filter(|entry| CHANGEABLE.contains(&&*entry.key))
+        {
+            collect_leaves(&entry.key, entry.key_span, &entry.value, &mut leaves);
+        }
+        leaves
+    }
+}
+
+/// Single values, each with its path. A network rule is one setting however
+/// many fields it has; an empty mapping is none.
+fn collect_leaves(
+    path: &str,
+    key_span: Span,
+    node: &Node,
+    leaves: &mut Vec<(String, Span, String)>,
+) {
+    let is_rule = path.starts_with("network.");
+    let is_empty = matches!(&node.value, Value::Map(entries) if entries.is_empty());
+    if !is_rule && (is_empty || !node.is_one_value()) {
+        for entry in node
+            .entries()
+            .iter()
+            .filter(|entry| !is_extension(&entry.key))
+        {
+            let path = format!("{path}.{}", entry.key);
+            collect_leaves(&path, entry.key_span, &entry.value, leaves);
+        }
+    } else {
+        leaves.push((path.to_owned(), key_span, node.to_flow()));
+    }
+}
+
+/// Reads `changes`, in order of time.
+pub(crate) fn read(
+    decoder: &mut Decoder,
+    item: Item<'_>,
+    fleet: &Fleet,
+    until: Option<Duration>,
+) -> Option<Vec<Change>> {
+    let mut changes = decoder.list(item, |decoder, item| {
+        let mut object = decoder.object(item)?;
+        let at = object.required(decoder, "at", |decoder, item| decoder.time(item, until));
+        let before = decoder.count();
+        check_keys(decoder, item);
+        if let Some(nodes) = item.node.entry("nodes") {
+            for node in decoder.named(Item::of(nodes))? {
+                fleet.meant_by(decoder, node);
+                check_node_keys(decoder, node);
+            }
+        }
+        if let Some(defaults) = item.node.entry("nodeDefaults") {
+            check_node_keys(decoder, Item::of(defaults));
+        }
+        let change = Change {
+            at: at?,
+            overlay: Rc::clone(item.node),
+        };
+        if change.leaves().is_empty() && decoder.count() == before {
+            decoder.note(Diagnostic::at(
+                Code::SaysNothing,
+                item.key_span(),
+                "this change changes nothing",
+                "add what changes, such as `nodes: {pi: {kubelet: {state: Open}}}`",
+            ));
+        }
+        Some(change)
+    })?;
+    changes.sort_by_key(|change| change.at);
+    Some(changes)
+}
+
+fn check_keys(decoder: &mut Decoder, item: Item<'_>) {
+    for entry in item.node.entries() {
+        let key = &*entry.key;
+        if key == "at" || CHANGEABLE.contains(&key) || is_extension(key) {
+            continue;
+        }
+        if let Some((_, instead)) = FIXED.iter().find(|(fixed, _)| *fixed == key) {
+            note_fixed(decoder, key, entry.key_span, instead);
+            continue;
+        }
+        let message = format!("unknown key `{key}` in `changes`");
+        let diagnostic = match nearest(key, CHANGEABLE.into_iter().chain(["at"])) {
+            Some(right) => {
+                let help = format!("did you mean `{right}`?");
+                Diagnostic::at(Code::UnknownKey, entry.key_span, message, help).replacement(right)
+            }
+            None => {
+                let help = format!("besides `at` a change has {}", choice(CHANGEABLE));
+                Diagnostic::at(Code::UnknownKey, entry.key_span, message, help)
+            }
+        };
+        decoder.note(diagnostic);
+    }
+}
+
+/// Of a node, its kubelet and its condition can change.
+fn check_node_keys(decoder: &mut Decoder, node: Item<'_>) {
+    for entry in node
+        .node
+        .entries()
+        .iter()
+        .filter(|entry| FIXED_KEYS.contains(&&*entry.key))
+    {
+        let instead = match &*entry.key {
+            "clock" => "`clock.steps` of the node moves its clock at given times",
+            "joinsAt" | "leavesAt" => "it is a time already: set it on the node",
+            _ => "set it on the node for the whole run; `kubelet` and `ready` can change",
+        };
+        note_fixed(decoder, &entry.key, entry.key_span, instead);
+    }
+}
+
+fn note_fixed(decoder: &mut Decoder, key: &str, place: Span, instead: &str) {
+    let message = format!("`{key}` cannot change while the scenario runs");
+    decoder.note(Diagnostic::at(Code::CannotChange, place, message, instead));
+}
+
+/// Everything that varies, as values from each time on; not yet thinned out.
+#[derive(Debug, Default)]
+pub(crate) struct OverTime {
+    pub(crate) api_server: Vec<(Duration, ApiServer)>,
+    pub(crate) network: Vec<(Duration, Vec<PathRule>)>,
+    /// For each node, as decoded at zero and at each change that touches it.
+    pub(crate) nodes: Vec<Vec<(Duration, Decoded)>>,
+}
+
+/// The settings in force, as trees.
+struct State {
+    fleet: Fleet,
+    node_defaults: Rc<Node>,
+    api_server: Rc<Node>,
+    network: Rc<Node>,
+}
+
+/// Decodes what holds at zero, then lays one change after the other over it.
+pub(crate) fn apply(
+    decoder: &mut Decoder,
+    merged: &Rc<Node>,
+    fleet: &Fleet,
+    changes: &[Change],
+    until: Option<Duration>,
+) -> Option<OverTime> {
+    let preset_has = "every preset has it: a test reads them all";
+    let tree = |key| Rc::clone(&merged.entry(key).expect(preset_has).value);
+    let mut state = State {
+        fleet: fleet.clone(),
+        node_defaults: tree("nodeDefaults"),
+        api_server: tree("apiServer"),
+        network: tree("network"),
+    };
+    let mut result = OverTime {
+        nodes: vec![Vec::new(); fleet.members().len()],
+        ..OverTime::default()
+    };
+    let all: Vec<usize> = (0..fleet.members().len()).collect();
+    decode_state(decoder, &state, Duration::ZERO, &all, until, &mut result);
+    for change in changes {
+        let touched = state.change(decoder, &change.overlay);
+        decode_state(decoder, &state, change.at, &touched, until, &mut result);
+    }
+    let complete = !result.api_server.is_empty() && !result.network.is_empty();
+    (complete && result.nodes.iter().all(|node| !node.is_empty())).then_some(result)
+}
+
+impl State {
+    /// Lays a change over the settings; the nodes that it touches.
+    fn change(&mut self, decoder: &mut Decoder, change: &Node) -> Vec<usize> {
+        let mut touched = Vec::new();
+        for entry in change.entries() {
+            match &*entry.key {
+                "apiServer" => self.api_server = overlay(&self.api_server, &entry.value),
+                "network" => self.network = overlay(&self.network, &entry.value),
+                "nodeDefaults" => {
+                    self.node_defaults = overlay(&self.node_defaults, &entry.value);
+                    touched = (0..self.fleet.members().len()).collect();
+                }
+                "nodes" => {
+                    for node in entry.value.entries() {
+                        for index in self.fleet.meant_by(decoder, Item::of(node)) {
+                            self.fleet.refine(index, &node.value);
+                            touched.push(index);
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        touched.sort_unstable();
+        touched.dedup();
+        touched
+    }
+}
+
+fn decode_state(
+    decoder: &mut Decoder,
+    state: &State,
+    at: Duration,
+    nodes: &[usize],
+    until: Option<Duration>,
+    result: &mut OverTime,
+) {
+    let item = |name, tree| Item::named(name, Item::root(tree).key_span(), tree);
+    if let Some(server) = cluster::api_server(decoder, item("apiServer", &state.api_server)) {
+        result.api_server.push((at, server));
+    }
+    if let Some(rules) = cluster::network(decoder, item("network", &state.network), &state.fleet) {
+        result.network.push((at, rules));
+    }
+    for index in nodes {
+        let member = &state.fleet.members()[*index];
+        let tree = match member.own.is_null() {
+            true => Rc::clone(&state.node_defaults),
+            false => overlay(&state.node_defaults, &member.own),
+        };
+        if let Some(decoded) = node::node(decoder, &tree, member, *index, until) {
+            result.nodes[*index].push((at, decoded));
+        }
+    }
+}
+
+/// The model's nodes from what was decoded over time.
+pub(crate) fn nodes(fleet: &Fleet, over_time: Vec<Vec<(Duration, Decoded)>>) -> Vec<model::Node> {
+    let pairs = fleet.members().iter().zip(over_time);
+    pairs
+        .filter_map(|(member, versions)| {
+            let plans: Vec<(Duration, Plan)> = versions
+                .iter()
+                .map(|(at, decoded)| (*at, decoded.plan.clone()))
+                .collect();
+            let ready = versions
+                .iter()
+                .map(|(at, decoded)| (*at, decoded.ready))
+                .collect();
+            let (_, first) = versions.into_iter().next()?;
+            Some(model::Node {
+                name: member.name.to_string(),
+                labels: first.labels,
+                joins_at: first.joins_at,
+                leaves_at: first.leaves_at,
+                ready: Timeline::of_changes(ready),
+                addresses: first.addresses,
+                ip: first.ip,
+                clock: first.clock,
+                kubelet: Plan::timeline(&plans),
+                pods: first.pods.into_iter().map(|(pod, _)| pod).collect(),
+                cpu_nanocores: first.cpu_nanocores,
+                memory_bytes: first.memory_bytes,
+                up_for: first.up_for,
+            })
+        })
+        .collect()
+}

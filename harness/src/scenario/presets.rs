@@ -1,0 +1,118 @@
+//! Presets: the real defaults of a distribution, in the scenario language.
+
+/// A preset's name and text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Preset {
+    /// What `preset:` names it by.
+    pub name: &'static str,
+    /// Its YAML, each number with the source it comes from.
+    pub text: &'static str,
+}
+
+/// Every preset.
+pub const PRESETS: [Preset; 2] = [
+    Preset {
+        name: "upstream-0.8",
+        text: include_str!("presets/upstream-0.8.yaml"),
+    },
+    Preset {
+        name: "k3s-1.36",
+        text: include_str!("presets/k3s-1.36.yaml"),
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::super::model::Distribution;
+    use super::super::parse;
+    use super::*;
+
+    /// Goal: every number of a preset can be checked. Method: each scalar
+    /// line has a `# source:` comment on it or in the block of comments above.
+    #[test]
+    fn every_value_of_a_preset_names_its_source() {
+        for preset in PRESETS {
+            let mut covered = false;
+            for (number, line) in preset.text.lines().enumerate() {
+                let content = line.trim();
+                if content.starts_with('#') || content.is_empty() {
+                    covered = content.contains("source:") || (covered && content.starts_with('#'));
+                    continue;
+                }
+                let is_mapping = content
+                    .split(" #")
+                    .next()
+                    .is_some_and(|code| code.trim_end().ends_with(':'));
+                let named = covered || content.contains("# source:");
+                assert!(
+                    is_mapping || named,
+                    "{}:{}: {content}",
+                    preset.name,
+                    number + 1
+                );
+            }
+        }
+    }
+
+    /// Goal: the start cost reproduces the recordings. Method: the sum of the
+    /// three parts before the first tick, each at a grid of equally likely
+    /// values, and the informers' first look after 100 ms.
+    #[test]
+    fn the_first_tick_comes_when_it_was_measured() {
+        let text = "apiVersion: firstlight/v1\nkind: Scenario\nmetadata: {name: t}\npreset: k3s-1.36\nnodes: {a: {}}";
+        let cost = parse("t.yaml", text)
+            .expect("valid")
+            .metrics_server
+            .start_cost;
+        let [exec, certificate, configure] =
+            [cost.exec, cost.certificate, cost.configure].map(|part| grid(&part));
+        let mut sums = Vec::new();
+        for exec in &exec {
+            for certificate in &certificate {
+                sums.extend(
+                    configure
+                        .iter()
+                        .map(|configure| 100 + exec + certificate + configure),
+                );
+            }
+        }
+        sums.sort_unstable();
+        let at = |percent: usize| sums[(sums.len() - 1) * percent / 100];
+        let near = |value: u128, measured: u128| {
+            assert!(value.abs_diff(measured) <= 20, "{value} {measured}")
+        };
+        near(at(0), 270);
+        near(at(50), 570);
+        near(at(90), 880);
+        assert!((1100..=1390).contains(&at(99)), "{}", at(99));
+    }
+
+    /// Equally likely values in milliseconds.
+    fn grid(distribution: &Distribution) -> Vec<u128> {
+        let Distribution::Quantiles(anchors) = distribution else {
+            panic!("{distribution:?}")
+        };
+        let points = (0..100u32).map(|step| step * 10 + 5);
+        let value = |at: u32| {
+            let above = anchors.partition_point(|(mille, _)| *mille <= at);
+            let ((from, low), (to, high)) = (anchors[above - 1], anchors[above]);
+            let rise = (high - low).as_micros() * u128::from(at - from) / u128::from(to - from);
+            (low.as_micros() + rise) / 1000
+        };
+        points.map(value).collect()
+    }
+
+    #[test]
+    fn a_preset_alone_needs_only_a_name_and_a_node() {
+        for preset in PRESETS {
+            let text = format!(
+                "apiVersion: firstlight/v1\nkind: Scenario\nmetadata: {{name: least}}\npreset: {}\nnodes: {{a: {{}}}}\n",
+                preset.name
+            );
+            let scenario =
+                parse("least.yaml", &text).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+            assert_eq!(scenario.preset, preset.name);
+            assert_eq!(scenario.nodes[0].addresses[0].1, "10.0.0.1");
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! `readinessProbe`, `livenessProbe` and `startupProbe`, as a Kubernetes
+//! manifest has them.
+//!
+//! Defaults and limits. Source: `pkg/apis/core/v1/defaults.go
+//! SetDefaults_Probe`, `pkg/apis/core/validation/validation.go validateProbe`.
+
+use std::time::Duration;
+
+use super::code::Code;
+use super::decoder::{Decoder, Item, Object};
+use super::diagnostic::Diagnostic;
+use super::model::Probe;
+
+/// Which of the three probes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Readiness,
+    Liveness,
+    Startup,
+}
+
+impl Kind {
+    fn key(self) -> &'static str {
+        match self {
+            Self::Readiness => "readinessProbe",
+            Self::Liveness => "livenessProbe",
+            Self::Startup => "startupProbe",
+        }
+    }
+
+    fn default_path(self) -> &'static str {
+        match self {
+            Self::Readiness => "/readyz",
+            Self::Liveness | Self::Startup => "/livez",
+        }
+    }
+}
+
+/// Reads one probe. `secure_port` is what the named port `https` stands for.
+pub(crate) fn probe(
+    decoder: &mut Decoder,
+    item: Item<'_>,
+    kind: Kind,
+    secure_port: &str,
+) -> Option<Probe> {
+    let mut object = decoder.object(item)?;
+    let path = object.or(
+        decoder,
+        "httpGet",
+        kind.default_path().to_owned(),
+        |decoder, item| http_get(decoder, item, kind, secure_port),
+    );
+    let initial_delay = object.or(decoder, "initialDelaySeconds", 0, |decoder, item| {
+        decoder.integer(item, 0..=86_400)
+    });
+    let period = positive(decoder, &mut object, "periodSeconds", 10);
+    let timeout = positive(decoder, &mut object, "timeoutSeconds", 1);
+    let success_threshold = positive(decoder, &mut object, "successThreshold", 1);
+    let failure_threshold = positive(decoder, &mut object, "failureThreshold", 3);
+    let phase = object.optional(decoder, "phase", Decoder::duration);
+
+    check_phase(decoder, &mut object, period, phase);
+    check_success_threshold(decoder, &mut object, kind, success_threshold);
+    object.finish(decoder);
+    Some(Probe {
+        path: path?,
+        initial_delay: Duration::from_secs(initial_delay?),
+        period: Duration::from_secs(period?),
+        timeout: Duration::from_secs(timeout?),
+        success_threshold: u32::try_from(success_threshold?).ok()?,
+        failure_threshold: u32::try_from(failure_threshold?).ok()?,
+        phase: phase?,
+    })
+}
+
+/// A field in which Kubernetes silently replaces zero by its default.
+fn positive(
+    decoder: &mut Decoder,
+    object: &mut Object<'_>,
+    key: &'static str,
+    default: u64,
+) -> Option<u64> {
+    object.or(decoder, key, default, |decoder, item| {
+        if item.node.text() == Some("0") {
+            decoder.note(
+                Diagnostic::at(
+                    Code::BadNumber,
+                    item.span(),
+                    format!("`{key}: 0` is not zero in Kubernetes, but its default"),
+                    format!("say what you mean: `{default}`"),
+                )
+                .replacement(default.to_string()),
+            );
+            return None;
+        }
+        decoder.integer(item, 1..=86_400)
+    })
+}
+
+fn http_get(
+    decoder: &mut Decoder,
+    item: Item<'_>,
+    kind: Kind,
+    secure_port: &str,
+) -> Option<String> {
+    let mut object = decoder.object(item)?;
+    let path = object.or(
+        decoder,
+        "path",
+        kind.default_path().to_owned(),
+        |decoder, item| {
+            let path = decoder.text(item)?;
+            if path.starts_with('/') {
+                return Some(path.to_owned());
+            }
+            decoder.note(Diagnostic::at(
+                Code::BadValue,
+                item.span(),
+                format!("the path `{path}` does not begin with `/`"),
+                "write a path such as `/readyz` or `/livez`",
+            ));
+            None
+        },
+    );
+    let port = object.optional(decoder, "port", |decoder, item| {
+        let port = decoder.text(item)?;
+        if port == "https" || port == secure_port {
+            return Some(());
+        }
+        decoder.note(Diagnostic::at(
+            Code::Contradiction,
+            item.span(),
+            format!("nothing listens on port `{port}`"),
+            format!("metrics-server listens on `--secure-port`, here {secure_port}: write that or `https`"),
+        ));
+        None
+    });
+    let scheme = object.optional(decoder, "scheme", |decoder, item| {
+        decoder.word(item, &[("HTTPS", ())])
+    });
+    object.finish(decoder);
+    port?;
+    scheme?;
+    path
+}
+
+fn check_phase(
+    decoder: &mut Decoder,
+    object: &mut Object<'_>,
+    period: Option<u64>,
+    phase: Option<Option<Duration>>,
+) {
+    let (Some(period), Some(Some(phase))) = (period, phase) else {
+        return;
+    };
+    if phase < Duration::from_secs(period) {
+        return;
+    }
+    let Some(phase_item) = object.item("phase") else {
+        return;
+    };
+    let period_item = object.item("periodSeconds");
+    let mut diagnostic = Diagnostic::at(
+        Code::Contradiction,
+        phase_item.span(),
+        "the probe's phase is not below its period",
+        format!(
+            "choose a phase below {period}s: it is the time from container start to the first tick"
+        ),
+    );
+    if let Some(period_item) = period_item {
+        diagnostic = diagnostic.related(period_item.span(), "the period");
+    }
+    decoder.note(diagnostic);
+}
+
+fn check_success_threshold(
+    decoder: &mut Decoder,
+    object: &mut Object<'_>,
+    kind: Kind,
+    threshold: Option<u64>,
+) {
+    if kind == Kind::Readiness || threshold.is_none_or(|threshold| threshold == 1) {
+        return;
+    }
+    let Some(item) = object.item("successThreshold") else {
+        return;
+    };
+    decoder.note(
+        Diagnostic::at(
+            Code::Contradiction,
+            item.span(),
+            format!("`successThreshold` of a `{}` must be 1", kind.key()),
+            "Kubernetes rejects any other value: write `1` or remove the line",
+        )
+        .replacement("1"),
+    );
+}

@@ -1,0 +1,161 @@
+//! Hosts, clocks and the network between them.
+
+use std::cell::{Cell, OnceCell};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use mocks::endpoints::{Route, ServiceTable};
+use seam::{Files, Host};
+use turmoil_net::{HostId, Net};
+
+use super::Site;
+use super::trust::{SERVICE_ACCOUNT_TOKEN, TOKEN_FILE};
+use crate::engine::clock::SimulatedClock;
+use crate::engine::fabric::{Fabric, ServiceRoute, SimulatedNetwork};
+use crate::engine::link::Links;
+use crate::engine::memory_files::MemoryFiles;
+use crate::engine::virtual_time;
+use crate::scenario::model::Clock;
+
+/// The machines of one world.
+pub struct Machines {
+    /// The control plane: API server and controllers.
+    pub api_server: Host,
+    /// Where clients run.
+    pub clients: Host,
+    /// Where the witness looks from.
+    pub witness: Host,
+    /// metrics-server's pod: the node's machine with `hostNetwork`.
+    pub pod: Host,
+    /// The pod's files.
+    pub pod_files: Rc<dyn Files>,
+    /// The nodes, in the scenario's order.
+    pub nodes: Vec<Machine>,
+    /// No machine: the scenario itself, for what happens by its will.
+    pub world: Host,
+    /// Where service addresses lead.
+    pub services: ServiceTable,
+}
+
+/// A machine and its wall clock.
+pub struct Machine {
+    /// The machine.
+    pub host: Host,
+    /// Its wall clock.
+    pub clock: Arc<SimulatedClock>,
+}
+
+/// Builds the machines and the network that joins them.
+pub(super) fn build(site: &Site, links: &Rc<Links>, alive: &Rc<Cell<bool>>) -> (Net, Machines) {
+    let addresses = &site.addresses;
+    let services: Rc<OnceCell<ServiceTable>> = Rc::default();
+    let fabric = Rc::new(Fabric {
+        links: Rc::clone(links),
+        services: route_services(Rc::clone(&services), addresses.kubernetes_service, addresses.api_server),
+        names: BTreeMap::new(),
+        name_server: addresses.name_server,
+        alive: Rc::clone(alive),
+    });
+    let mut builder = Builder { site, net: virtual_time::network(), fabric, files: Rc::default() };
+    let right = || Clock::default();
+    let api_server = builder.machine("apiserver", addresses.api_server.ip(), right()).host;
+    let clients = builder.machine("clients", addresses.clients, right()).host;
+    let witness = builder.machine("witness", addresses.witness, right()).host;
+    let mut on_network = Vec::new();
+    let mut nodes = Vec::new();
+    for node in &site.scenario.nodes {
+        let id = builder.net.add_host(node.ip);
+        nodes.push(builder.on(id, &node.name, node.ip, node.clock.clone()));
+        on_network.push(id);
+    }
+    let server = &site.scenario.metrics_server;
+    let under = &site.scenario.nodes[server.node];
+    let pod_host = if server.host_network {
+        on_network[server.node]
+    } else {
+        builder.net.add_host(addresses.pod)
+    };
+    // A pod has its node's clock.
+    let pod = builder.on(pod_host, "metrics-server", addresses.pod, under.clock.clone()).host;
+    let table = services.get_or_init(|| ServiceTable::new(&api_server)).clone();
+    let machines = Machines {
+        world: api_server.process(),
+        api_server,
+        clients,
+        witness,
+        pod,
+        pod_files: pod_files(site),
+        nodes,
+        services: table,
+    };
+    (builder.net, machines)
+}
+
+struct Builder<'a> {
+    site: &'a Site,
+    net: Net,
+    fabric: Rc<Fabric>,
+    files: Rc<MemoryFiles>,
+}
+
+impl Builder<'_> {
+    fn machine(&mut self, name: &str, ip: IpAddr, clock: Clock) -> Machine {
+        let id = self.net.add_host(ip);
+        self.on(id, name, ip, clock)
+    }
+
+    fn on(&self, id: HostId, name: &str, ip: IpAddr, clock: Clock) -> Machine {
+        let clock = Arc::new(SimulatedClock::new(self.site.start, self.site.epoch, clock));
+        let host = Host::new(
+            name,
+            Rc::new(SimulatedNetwork::new(id, ip, Rc::clone(&self.fabric))),
+            Arc::clone(&clock) as Arc<dyn seam::WallClock>,
+            Rc::new(self.site.seed),
+            Rc::clone(&self.files) as Rc<dyn Files>,
+        );
+        Machine { host, clock }
+    }
+}
+
+/// Service addresses lead where kube-proxy's table says; that of the API
+/// server itself is served by every node's proxy from the beginning.
+fn route_services(
+    services: Rc<OnceCell<ServiceTable>>,
+    kubernetes: SocketAddr,
+    api_server: SocketAddr,
+) -> Box<dyn Fn(SocketAddr) -> ServiceRoute> {
+    let service_range = kubernetes.ip();
+    Box::new(move |address| {
+        if address == kubernetes {
+            return ServiceRoute::Endpoint(api_server);
+        }
+        if !same_service_range(service_range, address.ip()) {
+            return ServiceRoute::Direct;
+        }
+        match services.get().map(|table| table.route(address)) {
+            Some(Route::Endpoint(endpoint)) => ServiceRoute::Endpoint(endpoint),
+            Some(Route::Reject) => ServiceRoute::Refused,
+            Some(Route::NotProgrammed) | None => ServiceRoute::Unknown,
+        }
+    })
+}
+
+/// Service ranges are the /16 around the Service `kubernetes`.
+fn same_service_range(one: IpAddr, other: IpAddr) -> bool {
+    match (one, other) {
+        (IpAddr::V4(one), IpAddr::V4(other)) => one.octets()[..2] == other.octets()[..2],
+        _ => false,
+    }
+}
+
+fn pod_files(site: &Site) -> Rc<dyn Files> {
+    Rc::new(MemoryFiles::with([
+        (TOKEN_FILE.to_owned(), SERVICE_ACCOUNT_TOKEN.as_bytes().to_vec()),
+        (
+            "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt".to_owned(),
+            site.trust.cluster.pem().into_bytes(),
+        ),
+    ]))
+}
