@@ -329,10 +329,10 @@ impl Process {
     async fn wait_for(&self, condition: impl Fn() -> bool) -> bool {
         let shutdown = &self.environment.shutdown;
         while !condition() {
+            let _ = select(pin!(shutdown.requested()), pin!(sleep(SYNC_POLL))).await;
             if shutdown.is_requested() {
                 return false;
             }
-            let _ = select(pin!(sleep(SYNC_POLL)), pin!(shutdown.requested())).await;
         }
         true
     }

@@ -144,7 +144,7 @@ impl fmt::Display for GoDuration {
 fn write_decimal(f: &mut fmt::Formatter<'_>, value: u64, places: u32, unit: &str) -> fmt::Result {
     let scale = 10u64.pow(places);
     write!(f, "{}", value / scale)?;
-    if value % scale != 0 {
+    if !value.is_multiple_of(scale) {
         let digits = format!("{:0width$}", value % scale, width = places as usize);
         write!(f, ".{}", digits.trim_end_matches('0'))?;
     }

@@ -34,8 +34,7 @@ fn directory() -> PathBuf {
 fn disagreements(name: &str) -> Vec<String> {
     let recording = Recording::read(&directory().join(format!("{name}.json")));
     let text = scenario::yaml(&recording);
-    let path = PathBuf::from(format!("{name}.yaml"));
-    let scenario = match firstlight::scenario::parse(&path, &text) {
+    let scenario = match firstlight::scenario::parse(&format!("{name}.yaml"), &text) {
         Ok(scenario) => scenario,
         Err(diagnostics) => panic!("{text}\n{diagnostics}"),
     };
