@@ -68,6 +68,7 @@ fn matters_to_the_witness(event: &Event) -> bool {
             | Event::ApiService { .. }
             | Event::ApiServiceRegistered
             | Event::ProcessExited { .. }
+            | Event::Changed { .. }
     )
 }
 

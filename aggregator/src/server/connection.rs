@@ -135,6 +135,7 @@ async fn speak(server: &Rc<Server>, stream: TlsStream<BoxStream>) {
             .timer(TokioTimer::new())
             .auto_date_header(false)
             .header_read_timeout(None)
+            .title_case_headers(true)
             .max_buf_size(MAX_HEAD)
             .serve_connection(io, service);
         drive(server, connection, http1::Connection::graceful_shutdown, &activity).await;

@@ -162,7 +162,7 @@ impl HttpClient {
 
     async fn open(&self, authority: &Authority) -> Result<Connection, TransportError> {
         let (address, stream) = connect(&self.host, authority, self.security.as_ref()).await?;
-        let handshake = Builder::new().max_buf_size(MAX_BUFFER).handshake(TokioIo::new(stream));
+        let handshake = Builder::new().title_case_headers(true).max_buf_size(MAX_BUFFER).handshake(TokioIo::new(stream));
         let (sender, driver) = handshake.await.map_err(|error| TransportError::http(address, &error))?;
         self.host.spawn(async move {
             // Its failure reaches whoever waits for an answer.

@@ -19,11 +19,11 @@ type Backlog = mpsc::UnboundedSender<(BoxStream, SocketAddr)>;
 
 /// Ports by address; a port that nobody holds refuses.
 #[derive(Clone, Default)]
-pub struct Wires(Rc<RefCell<BTreeMap<SocketAddr, Backlog>>>);
+pub(crate) struct Wires(Rc<RefCell<BTreeMap<SocketAddr, Backlog>>>);
 
 impl Wires {
     /// A machine with this address, whose clock is right at the start.
-    pub fn machine(&self, address: &str) -> Host {
+    pub(crate) fn machine(&self, address: &str) -> Host {
         let address: IpAddr = address.parse().expect("a literal address");
         Host::new(
             &address.to_string(),
@@ -36,7 +36,7 @@ impl Wires {
 }
 
 /// 2026-11-23T09:22:05Z
-pub const START: i64 = 1_795_425_725;
+pub(crate) const START: i64 = 1_795_425_725;
 
 #[derive(Debug)]
 struct Clock {

@@ -4,7 +4,7 @@
 mod machines;
 mod peers;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -23,11 +23,15 @@ use aggregator::version::Version;
 use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
+use hyper::client::conn::http2;
+use hyper_util::rt::TokioIo;
 use machines::Wires;
 use peers::{ApiServer, Authority, Kubelet, KubeletMode, config_map, node, pod};
 use seam::Host;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::{JoinHandle, LocalSet};
 use tokio::time::{Instant, sleep, sleep_until};
+use tokio_rustls::TlsConnector;
 
 const SERVER: &str = "10.42.0.5";
 const API_SERVER: &str = "10.43.0.1";
@@ -522,8 +526,158 @@ fn a_process_whose_caches_do_not_fill_says_why_and_can_be_stopped() {
         assert!((4..=6).contains(&lines.len()) && lines.iter().all(|found| found == line), "{lines:?}");
         world.shutdown.request();
         assert_eq!(process.await.expect("it ends").code, 0);
-        assert!(world.seen.all("Serving").is_empty());
+        assert!(world.seen.all("Serving {").is_empty());
         assert_eq!(world.began.elapsed().as_millis(), 30_000);
+    });
+}
+
+/// Source: recording E4 and the table of the kubelet client's errors.
+#[test]
+fn what_a_port_answers_instead_of_tls_is_told() {
+    run(async || {
+        let world = World::new();
+        world.start_api_server().await;
+        let answer = Rc::new(Cell::new(&b""[..]));
+        let machine = world.wires.machine(NODE);
+        let mut listener = machine.listen(([0, 0, 0, 0], 10250).into()).await.expect("a free port");
+        let (replies, task_machine) = (Rc::clone(&answer), machine.clone());
+        machine.spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let reply = replies.get();
+                task_machine.spawn(async move {
+                    let mut hello = [0; 5];
+                    let _ = stream.read_exact(&mut hello).await;
+                    let _ = stream.write_all(reply).await;
+                });
+            }
+        });
+        world.start(Version::V0_8, ARGUMENTS);
+        for (tick, reply, text) in [
+            (1, &b"\x15\x03\x03\x00\x02\x02\x50"[..], "remote error: tls: internal error"),
+            (2, b"HTTP/1.0 400 Bad Request\r\n\r\n", "http: server gave HTTP response to HTTPS client"),
+            (3, b"SSH-2.0-OpenSSH_9.6\r\n", "tls: first record does not look like a TLS handshake"),
+            (4, b"", "EOF"),
+        ] {
+            answer.set(reply);
+            world.until(tick * 15_000).await;
+            let lines = world.seen.all("E] \"Failed to scrape node\"");
+            let url = "https://10.98.0.1:10250/metrics/resource";
+            let line = format!("E] \"Failed to scrape node\" err=\"Get \\\"{url}\\\": {text}\" node=\"node-1\"");
+            assert_eq!(lines.last(), Some(&line));
+        }
+    });
+}
+
+#[test]
+fn a_kubelets_certificate_is_verified_as_go_does_it() {
+    run(async || {
+        for (authority, names, text) in [
+            ("kubernetes", ["node-1"], "x509: cannot validate certificate for 10.98.0.1 because it doesn't contain any IP SANs"),
+            ("kubernetes", ["10.0.0.9"], "x509: certificate is valid for 10.0.0.9, not 10.98.0.1"),
+            ("foreign", [NODE], "x509: certificate signed by unknown authority"),
+        ] {
+            let world = World::new();
+            world.start_api_server().await;
+            let foreign = Authority::new("foreign");
+            let issuer = if authority == "foreign" { &foreign } else { &world.ca };
+            Kubelet::start(&world.wires.machine(NODE), &world.tls, issuer.issue("kubelet", &names)).await;
+            world.start(Version::V0_8, ARGUMENTS);
+            world.until(2_000).await;
+            let lines = world.seen.all("Failed to scrape node");
+            let url = "https://10.98.0.1:10250/metrics/resource";
+            let line = format!(
+                "E] \"Failed to scrape node\" err=\"Get \\\"{url}\\\": tls: failed to verify certificate: {text}\" node=\"node-1\""
+            );
+            assert_eq!(lines, [line]);
+            assert_eq!(world.seen.all("outcome: \"tls\"").len(), 1);
+        }
+    });
+}
+
+#[test]
+fn losing_the_api_server_changes_nothing_for_scraping() {
+    run(async || {
+        let world = World::new();
+        world.start_api_server().await;
+        world.start_kubelet().await;
+        world.start(Version::V0_8, ARGUMENTS);
+        world.until(17_000).await;
+        world.api.machine().tasks().kill();
+        world.until(200_000).await;
+        assert_eq!(world.get("/readyz", &[], None).await, (200, "ok".to_owned()));
+        // Refused watches are tried again in silence.
+        assert_eq!(world.seen.all("E] "), [String::new(); 0]);
+        let (status, text) = world.get("/metrics", &[], None).await;
+        let expected = "Internal Server Error: \"/metrics\": Post \
+                        \"https://10.43.0.1:6443/apis/authorization.k8s.io/v1/subjectaccessreviews?timeout=10s\": dial tcp \
+                        10.43.0.1:6443: connect: connection refused\n";
+        assert_eq!((status, text.as_str()), (500, expected));
+    });
+}
+
+#[test]
+fn http_2_is_served() {
+    run(async || {
+        let world = World::new();
+        world.start_api_server().await;
+        world.start_kubelet().await;
+        world.start(Version::V0_8, ARGUMENTS);
+        world.until(2_000).await;
+        let mut config = world.tls.client(Trust::Anyone, None).expect("no key");
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let client = world.wires.machine("10.42.0.1");
+        let stream = client.dial(([10, 42, 0, 5], 10250).into()).await.expect("a listener");
+        let name = SERVER.try_into().expect("an address");
+        let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.expect("a handshake");
+        let (mut sender, connection) =
+            http2::handshake(Spawner(client.clone()), TokioIo::new(stream)).await.expect("a handshake");
+        client.spawn(connection);
+        for _ in 0..3 {
+            let request = Request::get("https://10.42.0.5:10250/livez").body(Full::<Bytes>::default());
+            let response = sender.send_request(request.expect("a valid request")).await.expect("an answer");
+            assert_eq!(response.status(), 200);
+            assert_eq!(response.headers()["cache-control"], "no-cache, private");
+            assert_eq!(response.headers()["audit-id"].len(), 36);
+            assert!(!response.headers().contains_key("date"));
+        }
+        // An idle connection is closed after ninety seconds.
+        sleep(Duration::from_secs(89)).await;
+        assert!(!sender.is_closed());
+        sleep(Duration::from_secs(7)).await;
+        assert!(sender.is_closed());
+    });
+}
+
+#[derive(Clone)]
+struct Spawner(Host);
+
+impl<F: Future + 'static> hyper::rt::Executor<F> for Spawner {
+    fn execute(&self, future: F) {
+        self.0.spawn(async move {
+            future.await;
+        });
+    }
+}
+
+#[test]
+fn requests_in_flight_are_answered_before_the_process_ends() {
+    run(async || {
+        let world = Rc::new(World::new());
+        world.start_api_server().await;
+        world.start_kubelet().await;
+        let process = world.start(Version::V0_8, ARGUMENTS);
+        world.until(2_000).await;
+        world.api.review_takes.set(Duration::from_secs(3));
+        let asking = Rc::clone(&world);
+        let request = world.host.spawn(async move { asking.get("/metrics", &[], None).await });
+        world.until(3_000).await;
+        world.shutdown.request();
+        assert_eq!(process.await.expect("it ends").code, 0);
+        assert_eq!(world.began.elapsed().as_millis(), 5_000);
+        let (status, text) = request.await.expect("an answer");
+        assert_eq!(status, 200);
+        assert!(text.contains("metrics_server_kubelet_request_total{success=\"true\"} 1"), "{text}");
+        assert_eq!(world.seen.all("Stopped listening"), ["I] Stopped listening on 10.42.0.5:10250"]);
     });
 }
 
@@ -540,5 +694,33 @@ fn a_certificate_found_on_disk_is_used_again() {
         );
         // Without the 300 ms of generating one.
         assert_eq!(world.began.elapsed().as_millis(), 450 + 150);
+    });
+}
+
+#[test]
+fn zz_thousand() {
+    run(async || {
+        let world = World::new();
+        world.start_api_server().await;
+        world.api.nodes.borrow_mut().clear();
+        for n in 0..1000 {
+            let address = format!("10.98.{}.{}", n / 250, n % 250 + 1);
+            world.api.nodes.borrow_mut().push(node(&format!("node-{n}"), &address));
+            let machine = world.wires.machine(&address);
+            Kubelet::start(&machine, &world.tls, world.ca.issue("kubelet", &[&address])).await;
+        }
+        world.start(Version::V0_8, ARGUMENTS);
+        let t = std::time::Instant::now();
+        world.until(14_000).await;
+        eprintln!("first tick {:?}", t.elapsed());
+        let t = std::time::Instant::now();
+        world.until(300_000).await;
+        eprintln!("19 ticks {:?}", t.elapsed());
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        eprintln!("{:?}", status.lines().filter(|l| l.starts_with("VmHWM") || l.starts_with("VmRSS")).collect::<Vec<_>>());
+        eprintln!("{}", world.seen.all("TickStored").last().unwrap());
+        let t = std::time::Instant::now();
+        for _ in 0..100 { world.get("/livez", &[], None).await; }
+        eprintln!("100 probes {:?}", t.elapsed());
     });
 }

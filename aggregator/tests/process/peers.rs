@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -24,14 +25,14 @@ use tokio_rustls::TlsAcceptor;
 use aggregator::transport::tls::{Identity, Tls};
 
 /// A certificate authority.
-pub struct Authority {
+pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    pub certificate: CertificateDer<'static>,
-    pub pem: String,
+    pub(crate) certificate: CertificateDer<'static>,
+    pub(crate) pem: String,
 }
 
 impl Authority {
-    pub fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let key = KeyPair::generate_for(&rcgen::PKCS_ED25519).expect("a key");
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -45,7 +46,7 @@ impl Authority {
     }
 
     /// A certificate for a server or client.
-    pub fn issue(&self, common_name: &str, names: &[&str]) -> Identity {
+    pub(crate) fn issue(&self, common_name: &str, names: &[&str]) -> Identity {
         let key = KeyPair::generate_for(&rcgen::PKCS_ED25519).expect("a key");
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
         let mut params = CertificateParams::new(names).expect("valid names");
@@ -68,7 +69,7 @@ fn whole(status: u16, body: impl Into<Bytes>) -> Response<Body> {
 }
 
 /// Serves HTTP over TLS on a machine's port.
-pub async fn listen<F, R>(host: &Host, port: u16, tls: &Tls, identity: Identity, handler: F)
+pub(crate) async fn listen<F, R>(host: &Host, port: u16, tls: &Tls, identity: Identity, handler: F)
 where
     F: Fn(Request<Incoming>) -> R + Clone + 'static,
     R: Future<Output = Response<Body>> + 'static,
@@ -101,20 +102,20 @@ where
 
 /// What a kubelet answers.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum KubeletMode {
+pub(crate) enum KubeletMode {
     Answers,
     Fails(u16),
     Hangs,
 }
 
-pub struct Kubelet {
-    pub mode: Cell<KubeletMode>,
-    pub authorization: RefCell<Option<String>>,
+pub(crate) struct Kubelet {
+    pub(crate) mode: Cell<KubeletMode>,
+    pub(crate) authorization: RefCell<Option<String>>,
 }
 
 impl Kubelet {
     /// Starts on port 10250 with one pod, `load/web`.
-    pub async fn start(host: &Host, tls: &Tls, identity: Identity) -> Rc<Self> {
+    pub(crate) async fn start(host: &Host, tls: &Tls, identity: Identity) -> Rc<Self> {
         let kubelet = Rc::new(Self { mode: Cell::new(KubeletMode::Answers), authorization: RefCell::default() });
         let (state, clock) = (Rc::clone(&kubelet), host.clone());
         listen(host, 10250, tls, identity, move |request| {
@@ -146,27 +147,31 @@ fn exposition(now: i64) -> String {
 
 /// An API server that holds nodes, pods and one ConfigMap.
 #[derive(Default)]
-pub struct ApiServer {
-    pub nodes: RefCell<Vec<Value>>,
-    pub pods: RefCell<Vec<Value>>,
-    pub config_map: RefCell<Option<Value>>,
+pub(crate) struct ApiServer {
+    pub(crate) nodes: RefCell<Vec<Value>>,
+    pub(crate) pods: RefCell<Vec<Value>>,
+    pub(crate) config_map: RefCell<Option<Value>>,
     /// Status for every request for the ConfigMap by name, if not its own.
-    pub config_map_status: Cell<Option<u16>>,
+    pub(crate) config_map_status: Cell<Option<u16>>,
     /// Users that may do anything.
-    pub allowed: RefCell<Vec<String>>,
+    pub(crate) allowed: RefCell<Vec<String>>,
     /// Method and target of every request.
-    pub requests: RefCell<Vec<String>>,
+    pub(crate) requests: RefCell<Vec<String>>,
     watchers: RefCell<Vec<(String, mpsc::UnboundedSender<Bytes>)>>,
     /// Answer 500 to lists and watches of nodes and pods.
-    pub breaks_lists: Cell<bool>,
+    pub(crate) breaks_lists: Cell<bool>,
+    /// Time to decide about an access.
+    pub(crate) review_takes: Cell<Duration>,
+    machine: RefCell<Option<Host>>,
     /// Refuse the streaming form of a list.
-    pub refuses_watch_list: Cell<bool>,
+    pub(crate) refuses_watch_list: Cell<bool>,
 }
 
 impl ApiServer {
     /// Starts on port 6443.
-    pub async fn start(self: &Rc<Self>, host: &Host, tls: &Tls, identity: Identity) {
+    pub(crate) async fn start(self: &Rc<Self>, host: &Host, tls: &Tls, identity: Identity) {
         let server = Rc::clone(self);
+        *self.machine.borrow_mut() = Some(host.clone());
         listen(host, 6443, tls, identity, move |request| {
             let server = Rc::clone(&server);
             async move { server.answer(request).await }
@@ -174,8 +179,13 @@ impl ApiServer {
         .await;
     }
 
+    /// The machine it was started on.
+    pub(crate) fn machine(&self) -> Host {
+        self.machine.borrow().clone().expect("it was started")
+    }
+
     /// Tells every watch of a resource.
-    pub fn notify(&self, resource: &str, kind: &str, object: &Value) {
+    pub(crate) fn notify(&self, resource: &str, kind: &str, object: &Value) {
         let line = format!("{}\n", json!({"type": kind, "object": object}));
         for (watched, sender) in self.watchers.borrow().iter() {
             if watched == resource {
@@ -194,6 +204,7 @@ impl ApiServer {
             "subjectaccessreviews" => {
                 let body = request.into_body().collect().await.expect("a body").to_bytes();
                 let review: Value = serde_json::from_slice(&body).expect("JSON");
+                tokio::time::sleep(self.review_takes.get()).await;
                 let user = review["spec"]["user"].as_str().unwrap_or_default();
                 let allowed = self.allowed.borrow().iter().any(|name| name == user);
                 whole(201, json!({"status": {"allowed": allowed}}).to_string())
@@ -246,7 +257,7 @@ impl ApiServer {
     }
 }
 
-pub fn node(name: &str, address: &str) -> Value {
+pub(crate) fn node(name: &str, address: &str) -> Value {
     json!({
         "metadata": {"name": name, "resourceVersion": "3", "labels": {"kubernetes.io/hostname": name}},
         "status": {
@@ -257,11 +268,11 @@ pub fn node(name: &str, address: &str) -> Value {
     })
 }
 
-pub fn pod(namespace: &str, name: &str) -> Value {
+pub(crate) fn pod(namespace: &str, name: &str) -> Value {
     json!({"metadata": {"namespace": namespace, "name": name, "resourceVersion": "4"}})
 }
 
-pub fn config_map(client_ca: &Authority, proxy_ca: &Authority) -> Value {
+pub(crate) fn config_map(client_ca: &Authority, proxy_ca: &Authority) -> Value {
     json!({"metadata": {"name": "extension-apiserver-authentication", "resourceVersion": "2"}, "data": {
         "client-ca-file": client_ca.pem,
         "requestheader-client-ca-file": proxy_ca.pem,

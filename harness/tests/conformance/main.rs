@@ -26,6 +26,9 @@ use reports::trace::{Event, Trace};
 /// How far a simulated instant may lie from the recorded one.
 const TOLERANCE_MS: i64 = 700;
 
+/// How often the recorder asked the aggregation layer.
+const OBSERVER_PERIOD_MS: i64 = 500;
+
 fn directory() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/recordings")
 }
@@ -51,7 +54,7 @@ fn disagreements(name: &str) -> Vec<String> {
     }
     compare_series(&mut found, "probe", &recording.probes(), &seen.probes);
     compare_series(&mut found, "process", &recording.process(), &seen.process);
-    compare_sets(&mut found, "aggregation layer", &recording.aggregation_texts(), &seen.api_texts);
+    compare_sets(&mut found, "aggregation layer", &recording.aggregation_texts(), &seen.api_texts());
     compare_sets(&mut found, "scrape error", &recording.scrape_errors(), &seen.scrape_errors);
     found
 }
@@ -113,7 +116,7 @@ struct Seen {
     first_api_200: Option<i64>,
     probes: Vec<(i64, String)>,
     process: Vec<(i64, String)>,
-    api_texts: Vec<String>,
+    api_answers: Vec<(i64, String)>,
     scrape_errors: Vec<String>,
 }
 
@@ -136,6 +139,25 @@ impl Seen {
         seen
     }
 
+    /// Codes and texts of the list of nodes other than 200, as far as they
+    /// lasted: the recorder looked every half second, the witness at once.
+    fn api_texts(&self) -> Vec<String> {
+        let mut texts: Vec<String> = Vec::new();
+        for (index, (at, answer)) in self.api_answers.iter().enumerate() {
+            let end = self.api_answers.get(index + 1).map_or(i64::MAX, |(at, _)| *at);
+            let an_answer = answer.starts_with(|c: char| c.is_ascii_digit());
+            let seen = end - at >= OBSERVER_PERIOD_MS && an_answer && !answer.starts_with("200");
+            if seen && !texts.contains(answer) {
+                texts.push(answer.clone());
+            }
+        }
+        texts
+    }
+
+    fn running(&self) -> bool {
+        self.process.last().is_some_and(|(_, what)| what == "start")
+    }
+
     fn note(&mut self, at: i64, event: &Event) {
         let first = |slot: &mut Option<i64>| *slot = slot.or(Some(at));
         match event {
@@ -145,18 +167,18 @@ impl Seen {
             Event::Witness { target, outcome, text, .. } if target == NODES => {
                 if outcome == "200" {
                     first(&mut self.first_api_200);
-                } else {
-                    let line = recording::normalised(&format!("{outcome} {}", text.trim_end()));
-                    if !self.api_texts.contains(&line) {
-                        self.api_texts.push(line);
-                    }
                 }
+                self.api_answers.push((at, recording::answer(outcome, text)));
             }
             Event::PodCondition { condition, status: true, .. } if condition == "Ready" => {
                 first(&mut self.pod_ready);
             }
             Event::ApiService { status, .. } if status == "True" => first(&mut self.available),
-            Event::Response { observer, outcome, .. } if observer == "readiness-probe" => {
+            // The recorder's prober knew at once when the process was gone; a
+            // kubelet goes on probing for up to a second.
+            Event::Response { observer, outcome, .. }
+                if observer == "readiness-probe" && self.running() =>
+            {
                 self.probes.push((at, outcome.clone()));
             }
             Event::ProcessStarted { .. } => self.process.push((at, "start".to_owned())),

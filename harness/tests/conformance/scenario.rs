@@ -28,6 +28,9 @@ pub fn yaml(recording: &Recording) -> String {
     if let Some(mode) = proxy_mode(parameters, 0) {
         merge(&mut document, proxied(mode));
     }
+    if let Some(phase) = recording.resync_phase() {
+        document["aggregation"]["resyncPhase"] = json!(phase);
+    }
     if let Some(at) = registration(parameters) {
         document["aggregation"]["registeredAt"] = json!(at);
     }
@@ -87,8 +90,10 @@ fn start_cost(recording: &Recording) -> Value {
         if restarted { at - last_start as f64 + certificate - exec } else { at }
     });
     let configured = match starts.iter().find(|(_, what)| what.starts_with("exit")) {
-        // A process that gave up at once did so when it was configured.
+        // A process that gave up did so when it was configured, or one TLS
+        // handshake time-out later.
         Some((at, _)) if restarted && *at < 5_000 => *at as f64,
+        Some((at, _)) if restarted => *at as f64 - 10_000.0,
         _ => configured,
     };
     let tick = recording.value["ticks"][0]["start_ms"].as_f64();
@@ -120,7 +125,7 @@ fn nodes(parameters: &Value) -> Value {
                 "cpu": format!("{}m", node["Cores"].as_f64().expect("cores") * 1000.0),
                 "memory": format!("{}", node["Mem"].as_f64().expect("bytes")),
                 "kubelet": kubelet(&phases[0]),
-                "pods": pods(&node["Containers"]),
+                "pods": pods(name, &node["Containers"]),
             }),
         );
     }
@@ -144,31 +149,41 @@ fn kubelet(phase: &Value) -> Value {
     })
 }
 
-fn pods(containers: &Value) -> Value {
-    let Some(containers) = containers.as_array() else {
-        // The recorder's default set.
-        let container = |name: &str, started: &str, cpu: &str| {
-            json!({ "name": name, "started": started, "cpu": cpu, "memory": "20000000" })
-        };
-        return json!([
-            { "namespace": "load", "name": "old-a", "containers": [container("c", "-1h", "20m")] },
-            { "namespace": "load", "name": "old-b",
-              "containers": [container("c", "-2h", "100m"), container("sidecar", "-2h", "5m")] },
-        ]);
-    };
-    let pod = |container: &Value| {
+/// The recorder's nodes may all report the same pods; here each node has pods
+/// of its own.
+fn pods(node: &str, containers: &Value) -> Value {
+    let container = |name: &Value, started: &str, cores: f64, memory: f64| {
         json!({
-            "namespace": container["Namespace"],
-            "name": container["Pod"],
-            "containers": [{
-                "name": container["Name"],
-                "started": format!("{}ms", container["StartMs"]),
-                "cpu": format!("{}m", container["Cores"].as_f64().expect("cores") * 1000.0),
-                "memory": format!("{}", container["Mem"].as_f64().expect("bytes")),
-            }],
+            "name": name,
+            "started": started,
+            "cpu": format!("{}m", cores * 1000.0),
+            "memory": format!("{memory}"),
         })
     };
-    Value::Array(containers.iter().map(pod).collect())
+    let namespace = format!("load-{node}");
+    let Some(containers) = containers.as_array() else {
+        // The recorder's default set.
+        let (c, sidecar) = (json!("c"), json!("sidecar"));
+        return json!([
+            { "namespace": namespace, "name": "old-a", "containers": [container(&c, "-1h", 0.02, 2e7)] },
+            { "namespace": namespace, "name": "old-b", "containers": [
+                container(&c, "-2h", 0.1, 2e7), container(&sidecar, "-2h", 0.005, 2e7)] },
+        ]);
+    };
+    let mut pods: Vec<Value> = Vec::new();
+    for one in containers {
+        let started = format!("{}ms", one["StartMs"]);
+        let cores = one["Cores"].as_f64().expect("cores");
+        let memory = one["Mem"].as_f64().expect("bytes");
+        let added = container(&one["Name"], &started, cores, memory);
+        match pods.iter_mut().find(|pod| pod["name"] == one["Pod"]) {
+            Some(pod) => pod["containers"].as_array_mut().expect("a list").push(added),
+            None => pods.push(json!({
+                "namespace": namespace, "name": one["Pod"], "containers": [added],
+            })),
+        }
+    }
+    Value::Array(pods)
 }
 
 /// Changes and actions, in time order.
