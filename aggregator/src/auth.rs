@@ -55,7 +55,10 @@ impl User {
     #[must_use]
     pub(crate) fn authenticated(mut self) -> Self {
         let known = ["system:authenticated", "system:unauthenticated"];
-        let is_grouped = self.groups.iter().any(|group| known.contains(&group.as_str()));
+        let is_grouped = self
+            .groups
+            .iter()
+            .any(|group| known.contains(&group.as_str()));
         if self.name != "system:anonymous" && !is_grouped {
             self.groups.push(known[0].to_owned());
         }

@@ -280,7 +280,11 @@ impl Shutdown {
     /// Waits until the process is asked to stop.
     pub async fn requested(&self) {
         // The sender lives in `self`, so the channel cannot be closed.
-        let _ = self.sender.subscribe().wait_for(|requested| *requested).await;
+        let _ = self
+            .sender
+            .subscribe()
+            .wait_for(|requested| *requested)
+            .await;
     }
 }
 

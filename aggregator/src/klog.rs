@@ -105,7 +105,10 @@ pub struct Log {
 impl Log {
     /// A log that keeps lines of `V(verbosity)` and below.
     pub fn new(observer: Rc<dyn Observer>, verbosity: i64) -> Self {
-        Self { observer, verbosity }
+        Self {
+            observer,
+            verbosity,
+        }
     }
 
     /// Logs a line of severity `I` at `V(0)`.
@@ -175,6 +178,9 @@ mod tests {
 
     #[test]
     fn strings_are_quoted_as_go_quotes_them() {
-        assert_eq!(Quoted("a \"b\"\\\n\u{1}").to_string(), r#""a \"b\"\\\n\x01""#);
+        assert_eq!(
+            Quoted("a \"b\"\\\n\u{1}").to_string(),
+            r#""a \"b\"\\\n\x01""#
+        );
     }
 }

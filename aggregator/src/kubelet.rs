@@ -64,7 +64,11 @@ pub struct ScrapeError {
 
 impl ScrapeError {
     fn new(outcome: impl Into<String>, text: impl Into<String>) -> Self {
-        Self { outcome: outcome.into(), text: text.into(), deadline_exceeded: false }
+        Self {
+            outcome: outcome.into(),
+            text: text.into(),
+            deadline_exceeded: false,
+        }
     }
 }
 
@@ -91,7 +95,10 @@ impl KubeletClient {
         let (security, credentials) = if options.completely_insecure {
             (None, &Credentials::Anonymous)
         } else {
-            (Some(security(host, tls, cluster, options)?), &cluster.credentials)
+            (
+                Some(security(host, tls, cluster, options)?),
+                &cluster.credentials,
+            )
         };
         Ok(Self {
             scheme: if security.is_some() { "https" } else { "http" },
@@ -113,7 +120,11 @@ impl KubeletClient {
     /// # Errors
     ///
     /// [`ScrapeError`], with Go's text.
-    pub async fn get_metrics(&self, node: &Node, deadline: Instant) -> Result<MetricsBatch, ScrapeError> {
+    pub async fn get_metrics(
+        &self,
+        node: &Node,
+        deadline: Instant,
+    ) -> Result<MetricsBatch, ScrapeError> {
         let authority = self.authority(node)?;
         let path = encode_path(node.metrics_path.as_deref().unwrap_or(self.default_path));
         let request_time = self.host.now();
@@ -121,7 +132,10 @@ impl KubeletClient {
         if response.status != StatusCode::OK {
             return Err(ScrapeError::new(
                 response.status.as_str(),
-                format!("request failed, status: {}", Quoted(&status_line(response.status))),
+                format!(
+                    "request failed, status: {}",
+                    Quoted(&status_line(response.status))
+                ),
             ));
         }
         let mut body = self.spare_buffers.borrow_mut().pop().unwrap_or_default();
@@ -133,9 +147,10 @@ impl KubeletClient {
             Ok(()) => self.decode(&body, request_time, &node.name),
             // The cause is formatted, not wrapped: a deadline here is an
             // error like any other.
-            Err(error) => {
-                Err(ScrapeError::new(error.kind.outcome(), format!("failed to read response body - {error}")))
-            }
+            Err(error) => Err(ScrapeError::new(
+                error.kind.outcome(),
+                format!("failed to read response body - {error}"),
+            )),
         };
         let mut spare = self.spare_buffers.borrow_mut();
         if spare.len() < MAX_SPARE_BUFFERS {
@@ -145,7 +160,12 @@ impl KubeletClient {
     }
 
     /// Sends the request and waits for the head of the answer.
-    async fn exchange(&self, authority: &Authority, path: &str, deadline: Instant) -> Result<Response, ScrapeError> {
+    async fn exchange(
+        &self,
+        authority: &Authority,
+        path: &str,
+        deadline: Instant,
+    ) -> Result<Response, ScrapeError> {
         let failed = |error: TransportError| {
             let url = format!("{}://{authority}{path}", self.scheme);
             ScrapeError {
@@ -155,7 +175,13 @@ impl KubeletClient {
             }
         };
         let request = self.request(authority, path).ok_or_else(|| {
-            ScrapeError::new("malformed", format!("parse {}: invalid URL", Quoted(&format!("{authority}{path}"))))
+            ScrapeError::new(
+                "malformed",
+                format!(
+                    "parse {}: invalid URL",
+                    Quoted(&format!("{authority}{path}"))
+                ),
+            )
         })?;
         match timeout_at(deadline, self.http.send(authority, request)).await {
             Ok(Ok(response)) => Ok(response),
@@ -173,7 +199,10 @@ impl KubeletClient {
         let mut request = Request::new(Full::default());
         *request.uri_mut() = path.parse().ok()?;
         let headers = request.headers_mut();
-        headers.insert(header::HOST, HeaderValue::from_str(&authority.to_string()).ok()?);
+        headers.insert(
+            header::HOST,
+            HeaderValue::from_str(&authority.to_string()).ok()?,
+        );
         headers.insert(header::USER_AGENT, self.user_agent.clone());
         if let Some(authorization) = self.authorization.header() {
             headers.insert(header::AUTHORIZATION, authorization);
@@ -186,33 +215,57 @@ impl KubeletClient {
     /// `pkg/utils/address_resolver.go: (*prioNodeAddrResolver).NodeAddress`.
     fn authority(&self, node: &Node) -> Result<Authority, ScrapeError> {
         let own = i64::from(node.kubelet_port);
-        let port = if self.options.use_node_status_port && own != 0 { own } else { self.options.port };
+        let port = if self.options.use_node_status_port && own != 0 {
+            own
+        } else {
+            self.options.port
+        };
         let types = &self.options.address_types;
         let address = types
             .iter()
             .find_map(|wanted| node.addresses.iter().find(|(kind, _)| kind == wanted))
             .ok_or_else(|| {
-                ScrapeError::new("no-address", format!("no address matched types [{}]", types.join(" ")))
+                ScrapeError::new(
+                    "no-address",
+                    format!("no address matched types [{}]", types.join(" ")),
+                )
             })?;
         let port = u16::try_from(port).map_err(|_| {
             let text = format!("dial tcp: address {port}: invalid port");
             ScrapeError::new("unreachable", text)
         })?;
-        Ok(Authority { host: address.1.as_str().into(), port })
+        Ok(Authority {
+            host: address.1.as_str().into(),
+            port,
+        })
     }
 
-    fn decode(&self, body: &[u8], request_time: Timestamp, node: &str) -> Result<MetricsBatch, ScrapeError> {
+    fn decode(
+        &self,
+        body: &[u8],
+        request_time: Timestamp,
+        node: &str,
+    ) -> Result<MetricsBatch, ScrapeError> {
         let mut note = |incomplete: Incomplete<'_>| self.log_incomplete(&incomplete);
-        decode::decode_noting(body, request_time, node, &mut note)
-            .map_err(|error| ScrapeError::new("malformed", format!("failed parsing metrics: {error}")))
+        decode::decode_noting(body, request_time, node, &mut note).map_err(|error| {
+            ScrapeError::new("malformed", format!("failed parsing metrics: {error}"))
+        })
     }
 
     fn log_incomplete(&self, incomplete: &Incomplete<'_>) {
         match incomplete {
             Incomplete::Node { node, found } => self.log.verbose(1, "decode.go:148", || {
-                format!("\"Failed getting complete node metric\" node={} metric={}", Quoted(node), point_json(found))
+                format!(
+                    "\"Failed getting complete node metric\" node={} metric={}",
+                    Quoted(node),
+                    point_json(found)
+                )
             }),
-            Incomplete::Pod { pod, container, found } => {
+            Incomplete::Pod {
+                pod,
+                container,
+                found,
+            } => {
                 self.log.verbose(1, "decode.go:195", || {
                     format!(
                         "\"Failed getting complete container metric\" containerName={} containerMetric={}",
@@ -228,19 +281,30 @@ impl KubeletClient {
     }
 }
 
-fn security(host: &Host, tls: &Tls, cluster: &ClusterConfig, options: &KubeletOptions) -> Result<Security, String> {
+fn security(
+    host: &Host,
+    tls: &Tls,
+    cluster: &ClusterConfig,
+    options: &KubeletOptions,
+) -> Result<Security, String> {
     let read = |path: &str| {
         host.files().read(path).map_err(|error| {
-            format!("unable to construct transport: open {path}: {}", errno_text(&error))
+            format!(
+                "unable to construct transport: open {path}: {}",
+                errno_text(&error)
+            )
         })
     };
-    let trust = if options.insecure_tls || (cluster.insecure && options.certificate_authority.is_empty()) {
-        Trust::Anyone
-    } else if options.certificate_authority.is_empty() {
-        Trust::Authorities(Authorities::new(&cluster.ca))
-    } else {
-        Trust::Authorities(Authorities::new(&certificates(&read(&options.certificate_authority)?)))
-    };
+    let trust =
+        if options.insecure_tls || (cluster.insecure && options.certificate_authority.is_empty()) {
+            Trust::Anyone
+        } else if options.certificate_authority.is_empty() {
+            Trust::Authorities(Authorities::new(&cluster.ca))
+        } else {
+            Trust::Authorities(Authorities::new(&certificates(&read(
+                &options.certificate_authority,
+            )?)))
+        };
     let unusable = |text: String| format!("unable to construct transport: {text}");
     let identity = if !options.client_certificate.is_empty() {
         let chain = read(&options.client_certificate)?;
@@ -258,7 +322,11 @@ fn security(host: &Host, tls: &Tls, cluster: &ClusterConfig, options: &KubeletOp
 
 /// `403 Forbidden`
 fn status_line(status: StatusCode) -> String {
-    format!("{} {}", status.as_u16(), status.canonical_reason().unwrap_or(""))
+    format!(
+        "{} {}",
+        status.as_u16(),
+        status.canonical_reason().unwrap_or("")
+    )
 }
 
 /// Escapes a path as Go does: a `?` in it does not begin a query.
@@ -272,7 +340,8 @@ fn encode_path(path: &str) -> String {
     for byte in path.bytes() {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' => encoded.push(char::from(byte)),
-            b'-' | b'_' | b'.' | b'~' | b'$' | b'&' | b'+' | b',' | b'/' | b':' | b';' | b'=' | b'@' => {
+            b'-' | b'_' | b'.' | b'~' | b'$' | b'&' | b'+' | b',' | b'/' | b':' | b';' | b'='
+            | b'@' => {
                 encoded.push(char::from(byte));
             }
             _ => {
@@ -295,8 +364,12 @@ fn point_json(point: &Partial) -> String {
 }
 
 fn go_time(time: Option<Timestamp>) -> String {
-    let time = time.and_then(|time| jiff::Timestamp::from_nanosecond(i128::from(time.as_nanos())).ok());
-    time.map_or_else(|| "0001-01-01T00:00:00Z".to_owned(), |time| time.to_string())
+    let time =
+        time.and_then(|time| jiff::Timestamp::from_nanosecond(i128::from(time.as_nanos())).ok());
+    time.map_or_else(
+        || "0001-01-01T00:00:00Z".to_owned(),
+        |time| time.to_string(),
+    )
 }
 
 #[cfg(test)]
@@ -322,27 +395,55 @@ mod tests {
         };
         let log = Log::new(Rc::new(Unobserved), 0);
         let tls = Tls::new(host.clock());
-        KubeletClient::new(&host, &tls, &cluster, &options.kubelet, "/metrics/resource", "metrics-server", log)
-            .expect("no files are needed")
+        KubeletClient::new(
+            &host,
+            &tls,
+            &cluster,
+            &options.kubelet,
+            "/metrics/resource",
+            "metrics-server",
+            log,
+        )
+        .expect("no files are needed")
     }
 
     fn check(line: &str, addresses: &[(&str, &str)], port: u16, expected: &str) {
         let node = Node {
             name: "n".into(),
-            addresses: addresses.iter().map(|&(kind, address)| (kind.to_owned(), address.to_owned())).collect(),
+            addresses: addresses
+                .iter()
+                .map(|&(kind, address)| (kind.to_owned(), address.to_owned()))
+                .collect(),
             kubelet_port: port,
             ..Node::default()
         };
         let found = client(line).authority(&node);
-        assert_eq!(found.map_or_else(|error| error.text, |found| found.to_string()), expected);
+        assert_eq!(
+            found.map_or_else(|error| error.text, |found| found.to_string()),
+            expected
+        );
     }
 
     #[test]
     fn the_first_preferred_address_type_that_a_node_has_is_used() {
-        let addresses = [("InternalIP", "10.0.0.1"), ("InternalIP", "fd00::1"), ("Hostname", "node-1")];
+        let addresses = [
+            ("InternalIP", "10.0.0.1"),
+            ("InternalIP", "fd00::1"),
+            ("Hostname", "node-1"),
+        ];
         check("", &addresses, 0, "node-1:10250");
-        check("--kubelet-preferred-address-types=InternalIP,Hostname", &addresses, 0, "10.0.0.1:10250");
-        check("--kubelet-preferred-address-types=InternalIP", &addresses[1..], 0, "[fd00::1]:10250");
+        check(
+            "--kubelet-preferred-address-types=InternalIP,Hostname",
+            &addresses,
+            0,
+            "10.0.0.1:10250",
+        );
+        check(
+            "--kubelet-preferred-address-types=InternalIP",
+            &addresses[1..],
+            0,
+            "[fd00::1]:10250",
+        );
         check(
             "--kubelet-preferred-address-types=ExternalDNS,Foo",
             &addresses,
@@ -355,8 +456,18 @@ mod tests {
     fn the_nodes_own_port_counts_only_if_asked_for_and_set() {
         let addresses = [("Hostname", "n")];
         check("--kubelet-port=1", &addresses, 2, "n:1");
-        check("--kubelet-port=1 --kubelet-use-node-status-port", &addresses, 2, "n:2");
-        check("--kubelet-port=1 --kubelet-use-node-status-port", &addresses, 0, "n:1");
+        check(
+            "--kubelet-port=1 --kubelet-use-node-status-port",
+            &addresses,
+            2,
+            "n:2",
+        );
+        check(
+            "--kubelet-port=1 --kubelet-use-node-status-port",
+            &addresses,
+            0,
+            "n:1",
+        );
     }
 
     #[test]
@@ -368,6 +479,9 @@ mod tests {
     #[test]
     fn a_status_is_told_with_its_reason() {
         assert_eq!(status_line(StatusCode::FORBIDDEN), "403 Forbidden");
-        assert_eq!(status_line(StatusCode::INTERNAL_SERVER_ERROR), "500 Internal Server Error");
+        assert_eq!(
+            status_line(StatusCode::INTERNAL_SERVER_ERROR),
+            "500 Internal Server Error"
+        );
     }
 }

@@ -57,7 +57,11 @@ impl Ticker {
     #[must_use]
     pub fn new(period: Duration) -> Self {
         let origin = Instant::now();
-        Self { origin, period, received: origin }
+        Self {
+            origin,
+            period,
+            received: origin,
+        }
     }
 
     /// Waits for the next tick and returns when it fired, which is in the
@@ -116,9 +120,11 @@ impl Scraper {
     async fn tick(&self, tick: u64, start: Instant) {
         self.collected.last_tick.set(Some(start));
         let deadline = Instant::now() + self.resolution;
-        self.log.verbose(6, "server.go:136", || "\"Scraping metrics\"".to_owned());
+        self.log
+            .verbose(6, "server.go:136", || "\"Scraping metrics\"".to_owned());
         let batch = self.scrape(tick, deadline).await;
-        self.log.verbose(6, "server.go:139", || "\"Storing metrics\"".to_owned());
+        self.log
+            .verbose(6, "server.go:139", || "\"Storing metrics\"".to_owned());
         let (report, ready, points) = {
             let mut store = self.collected.store.borrow_mut();
             let report = store.store(batch);
@@ -140,7 +146,9 @@ impl Scraper {
             servable_pods: report.servable_pods,
             ready,
         });
-        self.log.verbose(6, "server.go:144", || "\"Scraping cycle complete\"".to_owned());
+        self.log.verbose(6, "server.go:144", || {
+            "\"Scraping cycle complete\"".to_owned()
+        });
     }
 
     /// Scrapes every matching node at once, each after a delay of its own, and
@@ -150,9 +158,15 @@ impl Scraper {
     pub async fn scrape(&self, tick: u64, deadline: Instant) -> MetricsBatch {
         let began = Instant::now();
         let nodes = self.cluster.matching_nodes(&self.selector);
-        self.observer.event(Event::TickStarted { tick, nodes: nodes.len() });
+        self.observer.event(Event::TickStarted {
+            tick,
+            nodes: nodes.len(),
+        });
         self.log.verbose(1, "scraper.go:115", || {
-            let names: Vec<String> = nodes.iter().map(|node| Quoted(&node.name).to_string()).collect();
+            let names: Vec<String> = nodes
+                .iter()
+                .map(|node| Quoted(&node.name).to_string())
+                .collect();
             format!(
                 "\"Scraping metrics from nodes\" nodes=[{}] nodeCount={}",
                 names.join(","),
@@ -185,25 +199,45 @@ impl Scraper {
     }
 
     /// Scrapes one node; a failure is an empty batch.
-    async fn scrape_node(&self, tick: u64, node: Rc<Node>, delay: Duration, tick_deadline: Instant) -> MetricsBatch {
+    async fn scrape_node(
+        &self,
+        tick: u64,
+        node: Rc<Node>,
+        delay: Duration,
+        tick_deadline: Instant,
+    ) -> MetricsBatch {
         let entered = Instant::now();
         sleep(delay).await;
-        self.log.verbose(2, "scraper.go:142", || format!("\"Scraping node\" node={}", Quoted(&node.name)));
+        self.log.verbose(2, "scraper.go:142", || {
+            format!("\"Scraping node\" node={}", Quoted(&node.name))
+        });
         let began = Instant::now();
         let deadline = match self.version.request_timeout_rule() {
             RequestTimeoutRule::NineTenthsOfResolution => entered + self.effective_timeout(),
             RequestTimeoutRule::Flag { .. } => began + self.effective_timeout(),
         };
-        let result = self.kubelets.get_metrics(&node, deadline.min(tick_deadline)).await;
+        let result = self
+            .kubelets
+            .get_metrics(&node, deadline.min(tick_deadline))
+            .await;
         let duration = began.elapsed();
         let success = result.is_ok();
         let end = self.host.now();
-        self.collected.registry.borrow_mut().observe_kubelet_request(&node.name, duration, success, end);
+        self.collected
+            .registry
+            .borrow_mut()
+            .observe_kubelet_request(&node.name, duration, success, end);
         let (outcome, text) = match &result {
             Ok(_) => ("200", ""),
             Err(error) => (error.outcome.as_str(), error.text.as_str()),
         };
-        self.observer.event(Event::Scraped { tick, node: &node.name, outcome, text, duration });
+        self.observer.event(Event::Scraped {
+            tick,
+            node: &node.name,
+            outcome,
+            text,
+            duration,
+        });
         result.unwrap_or_else(|error| {
             self.log_failure(&node, &error);
             MetricsBatch::default()
@@ -231,7 +265,10 @@ impl Scraper {
                 format!("\"Failed to scrape node, timeout to access kubelet\" err={err} node={name} timeout=\"{timeout}\""),
             );
         } else {
-            self.log.error("scraper.go:149", format!("\"Failed to scrape node\" err={err} node={name}"));
+            self.log.error(
+                "scraper.go:149",
+                format!("\"Failed to scrape node\" err={err} node={name}"),
+            );
         }
     }
 
@@ -239,7 +276,10 @@ impl Scraper {
         let message = match duplicate {
             Duplicate::Node(node) => format!("\"Got duplicate node point\" node={}", Quoted(node)),
             Duplicate::Pod(pod) => {
-                format!("\"Got duplicate pod point\" pod={}", Quoted(&format!("{}/{}", pod.namespace, pod.name)))
+                format!(
+                    "\"Got duplicate pod point\" pod={}",
+                    Quoted(&format!("{}/{}", pod.namespace, pod.name))
+                )
             }
         };
         self.log.error("scraper.go:166", message);
@@ -248,7 +288,11 @@ impl Scraper {
     fn log_notes(&self, report: &StoreReport) {
         for note in &report.notes {
             let (file, values) = match note {
-                StoreNote::NodeOlderThanPrevious { node, previous, timestamp } => (
+                StoreNote::NodeOlderThanPrevious {
+                    node,
+                    previous,
+                    timestamp,
+                } => (
                     "node.go:115",
                     format!(
                         "node={} previousTimestamp=\"{}\" timestamp=\"{}\"",
@@ -257,7 +301,12 @@ impl Scraper {
                         go_time(*timestamp)
                     ),
                 ),
-                StoreNote::ContainerOlderThanPrevious { container, pod, previous, timestamp } => (
+                StoreNote::ContainerOlderThanPrevious {
+                    container,
+                    pod,
+                    previous,
+                    timestamp,
+                } => (
                     "pod.go:141",
                     format!(
                         "containerName={} pod={} previousTimestamp=\"{}\" timestamp=\"{}\"",
@@ -267,11 +316,14 @@ impl Scraper {
                         go_time(*timestamp)
                     ),
                 ),
-                StoreNote::ReadinessChanged { nodes, pods } => {
-                    ("storage.go:83", format!("nodeMetrics={nodes} podMetrics={pods}"))
-                }
+                StoreNote::ReadinessChanged { nodes, pods } => (
+                    "storage.go:83",
+                    format!("nodeMetrics={nodes} podMetrics={pods}"),
+                ),
             };
-            self.log.verbose(2, file, || format!("{} {values}", Quoted(&note.to_string())));
+            self.log.verbose(2, file, || {
+                format!("{} {values}", Quoted(&note.to_string()))
+            });
         }
     }
 }

@@ -123,7 +123,10 @@ pub struct OpenConnection {
 impl Connections {
     fn open(&self) -> OpenConnection {
         self.count.set(self.count.get() + 1);
-        OpenConnection { count: Rc::clone(&self.count), closed: Rc::clone(&self.closed) }
+        OpenConnection {
+            count: Rc::clone(&self.count),
+            closed: Rc::clone(&self.closed),
+        }
     }
 
     async fn none_left(&self) {
@@ -156,7 +159,10 @@ impl InFlight {
     #[must_use]
     pub fn new(limit: i64) -> Self {
         let limit = usize::try_from(limit).unwrap_or(0);
-        Self { count: Rc::default(), limit: if limit == 0 { usize::MAX } else { limit } }
+        Self {
+            count: Rc::default(),
+            limit: if limit == 0 { usize::MAX } else { limit },
+        }
     }
 
     fn enter(&self) -> Option<Place> {

@@ -4,7 +4,10 @@
 //! Each scenario is one five-minute start. The best of several runs is
 //! printed: interference only ever makes a run slower.
 
-#![expect(clippy::print_stdout, reason = "a benchmark's result is what it prints")]
+#![expect(
+    clippy::print_stdout,
+    reason = "a benchmark's result is what it prints"
+)]
 
 use std::path::Path;
 use std::time::Duration;
@@ -22,8 +25,14 @@ const CASES: [(&str, u32, f64); 4] = [
 ];
 
 fn main() {
-    println!("{:<20} {:>12} {:>12} {:>14} {:>10}", "start", "records", "best", "virtual s/s", "target");
-    let only: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
+    println!(
+        "{:<20} {:>12} {:>12} {:>14} {:>10}",
+        "start", "records", "best", "virtual s/s", "target"
+    );
+    let only: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|a| !a.starts_with('-'))
+        .collect();
     for (name, runs, target) in CASES {
         if only.is_empty() || only.iter().any(|wanted| name.contains(wanted.as_str())) {
             measure(name, runs, target);

@@ -35,7 +35,10 @@ pub fn case(scenario: &Scenario) -> Case {
         path_rules: path_rules(scenario),
         changes: changes::of(scenario)
             .into_iter()
-            .map(|change| Change { at_ns: nanos(change.at), what: change.what })
+            .map(|change| Change {
+                at_ns: nanos(change.at),
+                what: change.what,
+            })
             .collect(),
     }
 }
@@ -108,7 +111,11 @@ fn node(node: &Node) -> NodeBrief {
         name: node.name.clone(),
         joins_at_ns: nanos(node.joins_at),
         leaves_at_ns: node.leaves_at.map(nanos),
-        pods: node.pods.iter().map(|pod| format!("{}/{}", pod.namespace, pod.name)).collect(),
+        pods: node
+            .pods
+            .iter()
+            .map(|pod| format!("{}/{}", pod.namespace, pod.name))
+            .collect(),
     }
 }
 
@@ -137,21 +144,31 @@ fn claim(claim: &model::Claim) -> Claim {
             max_ns: max.map(nanos),
         },
         model::Claim::NoMilestone(name) => Claim::NoMilestone(name.clone()),
-        model::Claim::Responses { observer, outcome, text, from, to, min, max } => {
-            Claim::Responses {
-                observer: observer.clone(),
-                outcome: outcome.clone(),
-                text: text.clone(),
-                from_ns: from.map(nanos),
-                to_ns: to.map(nanos),
-                min: *min,
-                max: *max,
-            }
-        }
-        model::Claim::Outcomes { observer, outcomes } => {
-            Claim::Outcomes { observer: observer.clone(), outcomes: outcomes.clone() }
-        }
-        model::Claim::Restarts { min, max } => Claim::Restarts { min: *min, max: *max },
+        model::Claim::Responses {
+            observer,
+            outcome,
+            text,
+            from,
+            to,
+            min,
+            max,
+        } => Claim::Responses {
+            observer: observer.clone(),
+            outcome: outcome.clone(),
+            text: text.clone(),
+            from_ns: from.map(nanos),
+            to_ns: to.map(nanos),
+            min: *min,
+            max: *max,
+        },
+        model::Claim::Outcomes { observer, outcomes } => Claim::Outcomes {
+            observer: observer.clone(),
+            outcomes: outcomes.clone(),
+        },
+        model::Claim::Restarts { min, max } => Claim::Restarts {
+            min: *min,
+            max: *max,
+        },
     }
 }
 

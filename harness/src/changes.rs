@@ -27,9 +27,10 @@ pub struct Change {
 #[must_use]
 pub fn of(scenario: &Scenario) -> Vec<Change> {
     let mut changes: Vec<Change> = scenario.nodes.iter().flat_map(node_changes).collect();
-    changes.extend(pairs(&scenario.api_server.0).map(|(at, before, after)| {
-        change(at, "apiserver", api_server_words(before, after))
-    }));
+    changes.extend(
+        pairs(&scenario.api_server.0)
+            .map(|(at, before, after)| change(at, "apiserver", api_server_words(before, after))),
+    );
     changes.extend(pairs(&scenario.network.0).map(|(at, before, after)| {
         let gone = before.iter().filter(|rule| !after.contains(rule));
         let come = after.iter().filter(|rule| !before.contains(rule));
@@ -49,23 +50,33 @@ pub fn of(scenario: &Scenario) -> Vec<Change> {
             ActionKind::Start => "metrics-server started",
             ActionKind::Terminate => "SIGTERM to metrics-server",
         };
-        Change { action: Some(action.kind), ..change(action.at, "world", what.to_owned()) }
+        Change {
+            action: Some(action.kind),
+            ..change(action.at, "world", what.to_owned())
+        }
     }));
     changes.sort_by_key(|change| change.at);
     changes
 }
 
 fn change(at: Duration, host: &str, what: String) -> Change {
-    Change { at, host: host.to_owned(), what, clock_step_ns: None, action: None }
+    Change {
+        at,
+        host: host.to_owned(),
+        what,
+        clock_step_ns: None,
+        action: None,
+    }
 }
 
 fn node_changes(node: &Node) -> Vec<Change> {
     let mut changes: Vec<Change> = pairs(&node.kubelet.0)
         .map(|(at, before, after)| change(at, &node.name, kubelet_words(before, after)))
         .collect();
-    changes.extend(pairs(&node.ready.0).map(|(at, _, ready)| {
-        change(at, &node.name, format!("node Ready={ready}"))
-    }));
+    changes.extend(
+        pairs(&node.ready.0)
+            .map(|(at, _, ready)| change(at, &node.name, format!("node Ready={ready}"))),
+    );
     if !node.joins_at.is_zero() {
         changes.push(change(node.joins_at, &node.name, "node joins".to_owned()));
     }
@@ -81,7 +92,9 @@ fn node_changes(node: &Node) -> Vec<Change> {
 
 /// Consecutive values of a timeline and when the later one takes over.
 fn pairs<T>(entries: &[(Duration, T)]) -> impl Iterator<Item = (Duration, &T, &T)> {
-    entries.windows(2).map(|pair| (pair[1].0, &pair[0].1, &pair[1].1))
+    entries
+        .windows(2)
+        .map(|pair| (pair[1].0, &pair[0].1, &pair[1].1))
 }
 
 fn kubelet_words(before: &Kubelet, after: &Kubelet) -> String {
@@ -102,7 +115,12 @@ fn kubelet_words(before: &Kubelet, after: &Kubelet) -> String {
         ("housekeeping", before.housekeeping != after.housekeeping),
         ("timestamps", before.timestamps != after.timestamps),
     ];
-    words.extend(parts.iter().filter(|(_, differs)| *differs).map(|(part, _)| format!("new {part}")));
+    words.extend(
+        parts
+            .iter()
+            .filter(|(_, differs)| *differs)
+            .map(|(part, _)| format!("new {part}")),
+    );
     format!("kubelet: {}", words.join(", "))
 }
 

@@ -82,7 +82,12 @@ mod tests {
     }
 
     fn anchors() -> Distribution {
-        Distribution::Quantiles(vec![(0, ms(270)), (500, ms(570)), (900, ms(880)), (1000, ms(1390))])
+        Distribution::Quantiles(vec![
+            (0, ms(270)),
+            (500, ms(570)),
+            (900, ms(880)),
+            (1000, ms(1390)),
+        ])
     }
 
     #[test]
@@ -120,7 +125,11 @@ mod tests {
                 7
             }
         }
-        for shape in [Distribution::Constant(ms(1)), Distribution::Uniform(ms(1), ms(2)), anchors()] {
+        for shape in [
+            Distribution::Constant(ms(1)),
+            Distribution::Uniform(ms(1), ms(2)),
+            anchors(),
+        ] {
             let mut counting = Counting(0);
             let _ = shape.sample(&mut counting);
             assert_eq!(counting.0, 1, "{shape:?}");

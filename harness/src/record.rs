@@ -43,7 +43,12 @@ impl TraceRecorder {
         let seq = records.len() as u64;
         let t = u64::try_from(self.start.elapsed().as_nanos())
             .expect("a run is shorter than five centuries");
-        records.push(Record { t, seq, host: host.to_owned(), event });
+        records.push(Record {
+            t,
+            seq,
+            host: host.to_owned(),
+            event,
+        });
         drop(records);
         if may_matter && let Some(wake) = &*self.wake_witness.borrow() {
             wake();
@@ -54,7 +59,9 @@ impl TraceRecorder {
     #[must_use]
     pub fn finish(&self) -> Trace {
         self.silent.set(true);
-        Trace { records: self.records.take() }
+        Trace {
+            records: self.records.take(),
+        }
     }
 }
 
@@ -80,31 +87,70 @@ impl MockRecorder for TraceRecorder {
 
 fn translate(event: Seen) -> Event {
     match event {
-        Seen::Response { observer, target, outcome, text } => Event::Response {
+        Seen::Response {
+            observer,
+            target,
+            outcome,
+            text,
+        } => Event::Response {
             observer: observer.name().to_owned(),
             target,
             outcome: outcome.to_string(),
             text,
         },
-        Seen::Witness { target, outcome, text, nodes, pods } => {
-            Event::Witness { target, outcome: outcome.to_string(), text, nodes, pods }
-        }
-        Seen::PodCondition { condition, status, reason } => {
-            Event::PodCondition { condition: condition.to_owned(), status, reason }
-        }
+        Seen::Witness {
+            target,
+            outcome,
+            text,
+            nodes,
+            pods,
+        } => Event::Witness {
+            target,
+            outcome: outcome.to_string(),
+            text,
+            nodes,
+            pods,
+        },
+        Seen::PodCondition {
+            condition,
+            status,
+            reason,
+        } => Event::PodCondition {
+            condition: condition.to_owned(),
+            status,
+            reason,
+        },
         Seen::ContainerStarted { restart } => Event::ProcessStarted { restart },
-        Seen::ContainerExited { code, reason, killed_by } => {
-            Event::ProcessExited { code, reason, killed_by: killed_by.map(str::to_owned) }
-        }
+        Seen::ContainerExited {
+            code,
+            reason,
+            killed_by,
+        } => Event::ProcessExited {
+            code,
+            reason,
+            killed_by: killed_by.map(str::to_owned),
+        },
         Seen::BackOff { nominal_ns } => Event::BackOff { nominal_ns },
         Seen::EndpointSlice { ready, not_ready } => Event::EndpointSlice { ready, not_ready },
         Seen::ApiServiceRegistered => Event::ApiServiceRegistered,
-        Seen::ApiService { status, reason, message } => {
-            Event::ApiService { status: status.to_owned(), reason, message }
-        }
-        Seen::Kubernetes { kind, reason, message } => {
-            Event::Kubernetes { kind: kind.to_owned(), reason: reason.to_owned(), message }
-        }
+        Seen::ApiService {
+            status,
+            reason,
+            message,
+        } => Event::ApiService {
+            status: status.to_owned(),
+            reason,
+            message,
+        },
+        Seen::Kubernetes {
+            kind,
+            reason,
+            message,
+        } => Event::Kubernetes {
+            kind: kind.to_owned(),
+            reason: reason.to_owned(),
+            message,
+        },
         Seen::NotModelled { request } => Event::NotModelled { request },
         Seen::KubeletServed { status } => Event::KubeletServed { status },
     }

@@ -31,7 +31,11 @@ pub struct Run {
 pub fn run(scenario: &Scenario, seed: Seed) -> Result<Run, Stuck> {
     let trace = simulate(scenario, seed)?;
     let judgement = judgement::judge(&brief::case(scenario), &trace, seed.0);
-    Ok(Run { seed, trace, judgement })
+    Ok(Run {
+        seed,
+        trace,
+        judgement,
+    })
 }
 
 /// Runs a scenario with a seed and returns everything that happened.

@@ -36,7 +36,13 @@ fn same_seed_same_trace_in_two_processes() {
         let (first, second) = (tracing(&file, 7), tracing(&file, 7));
         let (first, second) = (lines(first), lines(second));
         for (number, pair) in first.iter().zip(&second).enumerate() {
-            assert_eq!(pair.0, pair.1, "{} differs in line {}", file.display(), number + 1);
+            assert_eq!(
+                pair.0,
+                pair.1,
+                "{} differs in line {}",
+                file.display(),
+                number + 1
+            );
         }
         assert_eq!(first.len(), second.len(), "{}", file.display());
     }

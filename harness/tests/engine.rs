@@ -64,7 +64,12 @@ where
 
 fn links(start: Instant, rules: Rules) -> Rc<Links> {
     let names = vec!["rule".to_owned()];
-    Rc::new(Links::new(start, Timeline(rules), names, Seed(1).stream("network")))
+    Rc::new(Links::new(
+        start,
+        Timeline(rules),
+        names,
+        Seed(1).stream("network"),
+    ))
 }
 
 fn fabric(links: Rc<Links>, alive: Rc<Cell<bool>>) -> Rc<Fabric> {
@@ -84,7 +89,10 @@ fn fabric(links: Rc<Links>, alive: Rc<Cell<bool>>) -> Rc<Fabric> {
 
 async fn echo(network: SimulatedNetwork, tasks: Tasks) {
     let unspecified = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), PORT);
-    let mut listener = network.listen(unspecified).await.expect("nobody holds the port");
+    let mut listener = network
+        .listen(unspecified)
+        .await
+        .expect("nobody holds the port");
     loop {
         let Ok((mut stream, _)) = listener.accept().await else {
             continue;
@@ -118,7 +126,8 @@ fn check(rules: Rules, port: u16, expected: &str) {
             Ok(Err(error)) => format!("{:?}", error.kind()),
             Err(_) => "timeout".to_owned(),
         };
-        log.borrow_mut().push(format!("{outcome} at {:?}", start.elapsed()));
+        log.borrow_mut()
+            .push(format!("{outcome} at {:?}", start.elapsed()));
     });
     assert_eq!(log, [expected]);
 }
@@ -146,17 +155,29 @@ fn a_closed_port_refuses() {
 
 #[test]
 fn a_refusing_path_resets() {
-    check(vec![(NOW, vec![rule(PathEffect::Refuse)])], PORT, "ConnectionRefused at 0ns");
+    check(
+        vec![(NOW, vec![rule(PathEffect::Refuse)])],
+        PORT,
+        "ConnectionRefused at 0ns",
+    );
 }
 
 #[test]
 fn a_rejecting_path_has_no_route() {
-    check(vec![(NOW, vec![rule(PathEffect::Reject)])], PORT, "HostUnreachable at 0ns");
+    check(
+        vec![(NOW, vec![rule(PathEffect::Reject)])],
+        PORT,
+        "HostUnreachable at 0ns",
+    );
 }
 
 #[test]
 fn a_dropping_path_times_out() {
-    check(vec![(NOW, vec![rule(PathEffect::Drop)])], PORT, "timeout at 100s");
+    check(
+        vec![(NOW, vec![rule(PathEffect::Drop)])],
+        PORT,
+        "timeout at 100s",
+    );
 }
 
 #[test]
@@ -171,7 +192,9 @@ fn a_rule_for_another_port_does_nothing() {
 #[test]
 fn latency_is_paid_by_each_packet_one_way() {
     // SYN and ping travel towards the server; replies are not delayed.
-    let slow = rule(PathEffect::Delay(Distribution::Constant(Duration::from_millis(30))));
+    let slow = rule(PathEffect::Delay(Distribution::Constant(
+        Duration::from_millis(30),
+    )));
     check(vec![(NOW, vec![slow])], PORT, "ok at 60ms");
 }
 
@@ -179,7 +202,11 @@ fn latency_is_paid_by_each_packet_one_way() {
 fn a_path_that_opens_lets_the_next_syn_retransmission_through() {
     // SYNs leave at 0, 1, 3 and 7 s; the path opens at 5 s.
     let closed = vec![rule(PathEffect::Drop)];
-    check(vec![(NOW, closed), (Duration::from_secs(5), vec![])], PORT, "ok at 7s");
+    check(
+        vec![(NOW, closed), (Duration::from_secs(5), vec![])],
+        PORT,
+        "ok at 7s",
+    );
 }
 
 #[test]
@@ -208,7 +235,8 @@ fn loss_repeats_with_the_seed_and_is_counted() {
             for _ in 0..20 {
                 let pinging = ping(&network, SocketAddr::new(SERVER, PORT));
                 let result = tokio::time::timeout(Duration::from_secs(10), pinging).await;
-                log.borrow_mut().push(format!("{} {:?}", result.is_ok(), start.elapsed()));
+                log.borrow_mut()
+                    .push(format!("{} {:?}", result.is_ok(), start.elapsed()));
             }
         })
     };
@@ -222,7 +250,8 @@ fn loss_repeats_with_the_seed_and_is_counted() {
 fn names_resolve_as_the_cluster_knows_them() {
     let (log, _) = converse(vec![(NOW, vec![])], |network, _, log| async move {
         for name in ["node-a", "node-b"] {
-            log.borrow_mut().push(format!("{:?}", network.lookup(name).await));
+            log.borrow_mut()
+                .push(format!("{:?}", network.lookup(name).await));
         }
     });
     let missing = "Err(NoSuchHost { server: Some(10.96.0.10:53) })";
@@ -243,9 +272,11 @@ fn a_killed_process_lets_go_of_its_port_and_its_peers_notice() {
         tokio::time::sleep(Duration::from_secs(1)).await;
         process.kill();
         let read = stream.read(&mut [0; 8]).await;
-        log.borrow_mut().push(format!("{read:?} at {:?}", start.elapsed()));
+        log.borrow_mut()
+            .push(format!("{read:?} at {:?}", start.elapsed()));
         let again = network.dial(address).await;
-        log.borrow_mut().push(format!("{:?}", again.err().map(|e| e.kind())));
+        log.borrow_mut()
+            .push(format!("{:?}", again.err().map(|e| e.kind())));
     });
     assert_eq!(log, ["Ok(0) at 1s", "Some(ConnectionRefused)"]);
 }

@@ -13,7 +13,11 @@ fn main() {
     let trials = cli::files::scenario_files(std::slice::from_ref(&root))
         .into_iter()
         .map(|file| {
-            let name = file.strip_prefix(&root).unwrap_or(&file).display().to_string();
+            let name = file
+                .strip_prefix(&root)
+                .unwrap_or(&file)
+                .display()
+                .to_string();
             Trial::test(name, move || check(&file))
         })
         .collect();
@@ -25,8 +29,11 @@ fn check(file: &PathBuf) -> Result<(), Failed> {
     for seed in &scenario.seeds {
         let run = run::run(&scenario, Seed(*seed))?;
         if run.judgement.outcome != Outcome::Pass {
-            let complaints: Vec<String> =
-                run.judgement.complaints().map(|complaint| complaint.to_string()).collect();
+            let complaints: Vec<String> = run
+                .judgement
+                .complaints()
+                .map(|complaint| complaint.to_string())
+                .collect();
             return Err(format!("seed {seed}\n{}", complaints.join("\n")).into());
         }
     }

@@ -87,10 +87,7 @@ impl Host {
     }
 
     /// Opens a connection; see [`Network::dial`].
-    pub fn dial(
-        &self,
-        address: SocketAddr,
-    ) -> LocalBoxFuture<'static, std::io::Result<BoxStream>> {
+    pub fn dial(&self, address: SocketAddr) -> LocalBoxFuture<'static, std::io::Result<BoxStream>> {
         self.network.dial(address)
     }
 
@@ -103,10 +100,7 @@ impl Host {
     }
 
     /// Resolves a name; see [`Network::lookup`].
-    pub fn lookup(
-        &self,
-        name: &str,
-    ) -> LocalBoxFuture<'static, Result<Vec<IpAddr>, LookupError>> {
+    pub fn lookup(&self, name: &str) -> LocalBoxFuture<'static, Result<Vec<IpAddr>, LookupError>> {
         self.network.lookup(name)
     }
 
@@ -137,6 +131,8 @@ impl Host {
 
 impl fmt::Debug for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Host").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Host")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }

@@ -41,22 +41,35 @@ impl Question {
     pub fn of(method: &str, path: &str, query: Option<&str>) -> Self {
         let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
         let resource = match parts.as_slice() {
-            ["apis", group, version, rest @ ..] if !rest.is_empty() => resource_of(group, version, rest),
+            ["apis", group, version, rest @ ..] if !rest.is_empty() => {
+                resource_of(group, version, rest)
+            }
             ["api", version, rest @ ..] if !rest.is_empty() => resource_of("", version, rest),
             _ => None,
         };
         let Some(mut resource) = resource else {
-            return Self { verb: method.to_lowercase(), path: path.to_owned(), resource: None };
+            return Self {
+                verb: method.to_lowercase(),
+                path: path.to_owned(),
+                resource: None,
+            };
         };
         let verb = resource_verb(method, &mut resource, query);
-        Self { verb: verb.to_owned(), path: path.to_owned(), resource: Some(resource) }
+        Self {
+            verb: verb.to_owned(),
+            path: path.to_owned(),
+            resource: Some(resource),
+        }
     }
 
     /// The same for the text of a refusal.
     #[must_use]
     pub fn attributes(&self) -> Attributes<'_> {
         match &self.resource {
-            None => Attributes::Path { verb: &self.verb, path: &self.path },
+            None => Attributes::Path {
+                verb: &self.verb,
+                path: &self.path,
+            },
             Some(resource) => Attributes::Resource {
                 verb: &self.verb,
                 group: &resource.group,
@@ -71,13 +84,18 @@ impl Question {
 /// Reads what follows the version: `[namespaces/<ns>/]<resource>[/<name>[/<subresource>]]`.
 fn resource_of(group: &str, version: &str, rest: &[&str]) -> Option<ResourceQuestion> {
     let (namespace, rest) = match rest {
-        ["namespaces", namespace, rest @ ..] if !rest.is_empty() && !["status", "finalize"].contains(&rest[0]) => {
+        ["namespaces", namespace, rest @ ..]
+            if !rest.is_empty() && !["status", "finalize"].contains(&rest[0]) =>
+        {
             (*namespace, rest)
         }
         ["namespaces", namespace, ..] => (*namespace, rest),
         _ => ("", rest),
     };
-    let part = |index: usize| rest.get(index).map_or(String::new(), |&part| part.to_owned());
+    let part = |index: usize| {
+        rest.get(index)
+            .map_or(String::new(), |&part| part.to_owned())
+    };
     Some(ResourceQuestion {
         group: group.to_owned(),
         version: version.to_owned(),
@@ -88,7 +106,11 @@ fn resource_of(group: &str, version: &str, rest: &[&str]) -> Option<ResourceQues
     })
 }
 
-fn resource_verb(method: &str, resource: &mut ResourceQuestion, query: Option<&str>) -> &'static str {
+fn resource_verb(
+    method: &str,
+    resource: &mut ResourceQuestion,
+    query: Option<&str>,
+) -> &'static str {
     let many = resource.name.is_empty();
     match method {
         "POST" => "create",
@@ -100,7 +122,9 @@ fn resource_verb(method: &str, resource: &mut ResourceQuestion, query: Option<&s
             let query = Query::parse(query);
             let name = query.get("fieldSelector").and_then(exact_name);
             resource.name = name.unwrap_or_default().to_owned();
-            let watches = query.get("watch").is_some_and(|value| !matches!(value, "false" | "0"));
+            let watches = query
+                .get("watch")
+                .is_some_and(|value| !matches!(value, "false" | "0"));
             if watches { "watch" } else { "list" }
         }
         "GET" | "HEAD" => "get",
@@ -135,8 +159,18 @@ mod tests {
     #[test]
     fn paths_outside_of_resources_are_asked_for_as_they_are() {
         check("GET", "/metrics", None, "get /metrics");
-        check("GET", "/readyz/metric-storage-ready", None, "get /readyz/metric-storage-ready");
-        check("GET", "/apis/metrics.k8s.io/v1beta1", None, "get /apis/metrics.k8s.io/v1beta1");
+        check(
+            "GET",
+            "/readyz/metric-storage-ready",
+            None,
+            "get /readyz/metric-storage-ready",
+        );
+        check(
+            "GET",
+            "/apis/metrics.k8s.io/v1beta1",
+            None,
+            "get /apis/metrics.k8s.io/v1beta1",
+        );
         check("POST", "/", None, "post /");
     }
 
@@ -144,8 +178,18 @@ mod tests {
     fn resources_are_told_by_group_namespace_and_name() {
         let base = "/apis/metrics.k8s.io/v1beta1";
         let prefix = "metrics.k8s.io/v1beta1";
-        check("GET", &format!("{base}/nodes"), None, &format!("list {prefix} nodes ns= name= sub="));
-        check("GET", &format!("{base}/nodes/n1"), None, &format!("get {prefix} nodes ns= name=n1 sub="));
+        check(
+            "GET",
+            &format!("{base}/nodes"),
+            None,
+            &format!("list {prefix} nodes ns= name= sub="),
+        );
+        check(
+            "GET",
+            &format!("{base}/nodes/n1"),
+            None,
+            &format!("get {prefix} nodes ns= name=n1 sub="),
+        );
         check(
             "GET",
             &format!("{base}/namespaces/kube-system/pods/web"),
@@ -158,7 +202,12 @@ mod tests {
             Some("watch=true&fieldSelector=metadata.name%3Dweb"),
             &format!("watch {prefix} pods ns= name=web sub="),
         );
-        check("DELETE", &format!("{base}/nodes"), None, &format!("deletecollection {prefix} nodes ns= name= sub="));
+        check(
+            "DELETE",
+            &format!("{base}/nodes"),
+            None,
+            &format!("deletecollection {prefix} nodes ns= name= sub="),
+        );
         check("GET", "/api/v1/pods", None, "list /v1 pods ns= name= sub=");
     }
 }

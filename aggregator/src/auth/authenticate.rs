@@ -28,7 +28,11 @@ pub struct Authenticator {
 impl Authenticator {
     /// An authenticator that asks `reviewer` about tokens, if there is one.
     #[must_use]
-    pub fn new(configuration: Rc<Configuration>, reviewer: Option<Reviewer>, token_ttl: Duration) -> Self {
+    pub fn new(
+        configuration: Rc<Configuration>,
+        reviewer: Option<Reviewer>,
+        token_ttl: Duration,
+    ) -> Self {
         Self {
             configuration,
             reviewer,
@@ -75,7 +79,11 @@ impl Authenticator {
         }
     }
 
-    fn by_proxy(&self, headers: &HeaderMap, chain: &[CertificateDer<'static>]) -> Result<Option<User>, String> {
+    fn by_proxy(
+        &self,
+        headers: &HeaderMap,
+        chain: &[CertificateDer<'static>],
+    ) -> Result<Option<User>, String> {
         let Some(bundle) = self.configuration.request_header_ca() else {
             return Ok(None);
         };
@@ -94,15 +102,24 @@ impl Authenticator {
         };
         bundle.verify(chain)?;
         let (name, groups) = subject(chain)?;
-        Ok((!name.is_empty()).then(|| User { name, groups, ..User::default() }))
+        Ok((!name.is_empty()).then(|| User {
+            name,
+            groups,
+            ..User::default()
+        }))
     }
 
     /// Source: lib: apiserver `pkg/authentication/request/bearertoken/
     /// bearertoken.go`; `pkg/authentication/token/cache/
     /// cached_token_authenticator.go`.
     async fn by_token(&self, headers: &HeaderMap) -> Result<Option<User>, String> {
-        let Some(reviewer) = &self.reviewer else { return Ok(None) };
-        let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or("");
+        let Some(reviewer) = &self.reviewer else {
+            return Ok(None);
+        };
+        let value = headers
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or("");
         let token = match value.trim().split_once(' ') {
             Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim_start(),
             _ => return Ok(None),
@@ -115,7 +132,9 @@ impl Authenticator {
             Some(user) => user,
             None => {
                 let user = reviewer.token(token).await?;
-                self.tokens.borrow_mut().insert(token.to_owned(), user.clone(), self.token_ttl);
+                self.tokens
+                    .borrow_mut()
+                    .insert(token.to_owned(), user.clone(), self.token_ttl);
                 user
             }
         };
@@ -131,7 +150,13 @@ fn subject(chain: &[CertificateDer<'static>]) -> Result<(String, Vec<String>), S
     let leaf = chain.first().ok_or("x509: malformed certificate")?;
     let certificate = x509::parse(leaf).map_err(|error| error.0)?;
     let subject = certificate.subject();
-    let name = subject.iter_common_name().next().and_then(|name| name.as_str().ok()).unwrap_or("");
-    let groups = subject.iter_organization().filter_map(|group| group.as_str().ok().map(str::to_owned));
+    let name = subject
+        .iter_common_name()
+        .next()
+        .and_then(|name| name.as_str().ok())
+        .unwrap_or("");
+    let groups = subject
+        .iter_organization()
+        .filter_map(|group| group.as_str().ok().map(str::to_owned));
     Ok((name.to_owned(), groups.collect()))
 }

@@ -53,7 +53,9 @@ impl AlwaysAllowed {
             let bare = path.strip_prefix('/').unwrap_or(path);
             match bare.find('*') {
                 None => allowed.exact.push(bare.to_owned()),
-                Some(star) if star + 1 == bare.len() => allowed.prefixes.push(bare[..star].to_owned()),
+                Some(star) if star + 1 == bare.len() => {
+                    allowed.prefixes.push(bare[..star].to_owned())
+                }
                 Some(_) => return Err(format!("only trailing * allowed in {path:?}")),
             }
         }
@@ -75,7 +77,11 @@ impl Authorizer {
     /// # Errors
     ///
     /// If a path that is always allowed is no pattern.
-    pub fn new(options: &AuthorizationOptions, reviewer: Reviewer, log: Log) -> Result<Self, String> {
+    pub fn new(
+        options: &AuthorizationOptions,
+        reviewer: Reviewer,
+        log: Log,
+    ) -> Result<Self, String> {
         Ok(Self {
             paths: AlwaysAllowed::new(&options.always_allow_paths)?,
             reviewer,
@@ -100,8 +106,14 @@ impl Authorizer {
             Some(verdict) => verdict,
             None => match self.reviewer.access(user, asked).await {
                 Ok(verdict) => {
-                    let good_for = if verdict.allowed { self.allow_ttl } else { self.deny_ttl };
-                    self.verdicts.borrow_mut().insert(key, verdict.clone(), good_for);
+                    let good_for = if verdict.allowed {
+                        self.allow_ttl
+                    } else {
+                        self.deny_ttl
+                    };
+                    self.verdicts
+                        .borrow_mut()
+                        .insert(key, verdict.clone(), good_for);
                     verdict
                 }
                 Err(error) => {
@@ -111,7 +123,11 @@ impl Authorizer {
                 }
             },
         };
-        if verdict.allowed { Decision::Allow } else { Decision::Deny(verdict.reason) }
+        if verdict.allowed {
+            Decision::Allow
+        } else {
+            Decision::Deny(verdict.reason)
+        }
     }
 }
 
@@ -122,7 +138,11 @@ mod tests {
     fn check(patterns: &[&str], path: &str, expected: bool) {
         let patterns: Vec<String> = patterns.iter().map(|&pattern| pattern.to_owned()).collect();
         let allowed = AlwaysAllowed::new(&patterns).expect("valid patterns");
-        assert_eq!(allowed.allows(&Question::of("GET", path, None)), expected, "{patterns:?} {path}");
+        assert_eq!(
+            allowed.allows(&Question::of("GET", path, None)),
+            expected,
+            "{patterns:?} {path}"
+        );
     }
 
     #[test]
@@ -139,6 +159,9 @@ mod tests {
     #[test]
     fn a_star_within_a_pattern_is_refused() {
         let error = AlwaysAllowed::new(&["/a*/b".to_owned()]);
-        assert_eq!(error, Err("only trailing * allowed in \"/a*/b\"".to_owned()));
+        assert_eq!(
+            error,
+            Err("only trailing * allowed in \"/a*/b\"".to_owned())
+        );
     }
 }

@@ -16,7 +16,10 @@ impl<K: Ord, V: Clone> ExpiringCache<K, V> {
     /// An empty cache of at most `capacity` entries.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
-        Self { entries: BTreeMap::new(), capacity }
+        Self {
+            entries: BTreeMap::new(),
+            capacity,
+        }
     }
 
     /// The value of a key, if it is still good.

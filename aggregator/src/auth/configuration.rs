@@ -11,7 +11,7 @@ use rustls::server::danger::ClientCertVerifier;
 use serde::Deserialize;
 
 use crate::informer::objects::{Metadata, Object};
-use crate::informer::reflector::{Resource, Sink};
+use crate::informer::{Resource, Sink};
 use crate::klog::{Log, Quoted};
 use crate::options::AuthenticationOptions;
 use crate::transport::rest::JSON;
@@ -19,7 +19,8 @@ use crate::transport::tls::{Tls, certificates};
 use crate::transport::x509::{self, Authorities, X509Error};
 
 /// Where the API server says whom it trusts.
-pub const CONFIG_MAP_PATH: &str = "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication";
+pub const CONFIG_MAP_PATH: &str =
+    "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication";
 
 /// The same as a resource to watch.
 ///
@@ -48,8 +49,14 @@ impl Bundle {
     pub fn from_pem(pem: &[u8], tls: &Tls) -> Option<Rc<Self>> {
         let authorities = Authorities::new(&certificates(pem));
         let roots = Arc::new(authorities.anchors().clone());
-        let webpki = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(tls.provider())).build().ok()?;
-        Some(Rc::new(Self { authorities, webpki, tls: tls.clone() }))
+        let webpki = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(tls.provider()))
+            .build()
+            .ok()?;
+        Some(Rc::new(Self {
+            authorities,
+            webpki,
+            tls: tls.clone(),
+        }))
     }
 
     /// Verifies a client's chain, leaf first.
@@ -67,11 +74,19 @@ impl Bundle {
         let now = self.tls.clock().now();
         let certificate = x509::parse(leaf).map_err(|error| error.0)?;
         let verdict = x509::check_validity(&certificate, now).and_then(|()| {
-            self.authorities.verify_chain(leaf, &certificate, intermediates, now, |_| {
-                self.webpki.verify_client_cert(leaf, intermediates, x509::unix_time(now)).map(|_| ())
-            })
+            self.authorities
+                .verify_chain(leaf, &certificate, intermediates, now, |_| {
+                    self.webpki
+                        .verify_client_cert(leaf, intermediates, x509::unix_time(now))
+                        .map(|_| ())
+                })
         });
-        verdict.map_err(|X509Error(text)| format!("verifying certificate {} failed: {text}", x509::identity(&certificate)))
+        verdict.map_err(|X509Error(text)| {
+            format!(
+                "verifying certificate {} failed: {text}",
+                x509::identity(&certificate)
+            )
+        })
     }
 }
 
@@ -120,14 +135,21 @@ impl Configuration {
                 return Ok(None);
             }
             let missing = || format!("missing content for CA bundle {}", Quoted(path));
-            Bundle::from_pem(&read(path)?, tls).ok_or_else(missing).map(Some)
+            Bundle::from_pem(&read(path)?, tls)
+                .ok_or_else(missing)
+                .map(Some)
         };
         let client_ca = bundle(&options.client_ca_file)
             .map_err(|error| format!("unable to load client CA provider: {error}"))?;
-        let request_header_ca = bundle(&options.request_header_ca_file)
-            .map_err(|error| format!("unable to create request header authentication config: {error}"))?;
+        let request_header_ca = bundle(&options.request_header_ca_file).map_err(|error| {
+            format!("unable to create request header authentication config: {error}")
+        })?;
         let follows_request_header = !options.skip_lookup && request_header_ca.is_none();
-        let headers = if follows_request_header { HeaderNames::default() } else { HeaderNames::from_flags(options) };
+        let headers = if follows_request_header {
+            HeaderNames::default()
+        } else {
+            HeaderNames::from_flags(options)
+        };
         Ok(Rc::new(Self {
             follows_client_ca: !options.skip_lookup && client_ca.is_none(),
             follows_request_header,
@@ -202,7 +224,9 @@ impl Configuration {
 impl HeaderNames {
     fn from_config_map(data: &BTreeMap<String, String>) -> Result<Self, String> {
         let list = |key: &str| match data.get(key) {
-            Some(text) if !text.is_empty() => serde_json::from_str(text).map_err(|error| error.to_string()),
+            Some(text) if !text.is_empty() => {
+                serde_json::from_str(text).map_err(|error| error.to_string())
+            }
             _ => Ok(Vec::new()),
         };
         Ok(Self {
@@ -267,7 +291,10 @@ impl Sink for ConfigMapSink {
     fn upsert(&self, object: ConfigMap) {
         match self.configuration.update(&object.data.unwrap_or_default()) {
             Ok(missing) => missing.iter().for_each(|key| self.log_missing(key)),
-            Err(error) => self.log.error("requestheader_controller.go:235", format!("key failed with : {error}")),
+            Err(error) => self.log.error(
+                "requestheader_controller.go:235",
+                format!("key failed with : {error}"),
+            ),
         }
     }
 
@@ -277,8 +304,14 @@ impl Sink for ConfigMapSink {
 impl ConfigMapSink {
     fn log_missing(&self, key: &str) {
         let name = format!("client-ca::kube-system::extension-apiserver-authentication::{key}");
-        let error = format!("key failed with : missing content for CA bundle {}", Quoted(&name));
-        let message = format!("\"Unhandled Error\" err={} logger=\"UnhandledError\"", Quoted(&error));
+        let error = format!(
+            "key failed with : missing content for CA bundle {}",
+            Quoted(&name)
+        );
+        let message = format!(
+            "\"Unhandled Error\" err={} logger=\"UnhandledError\"",
+            Quoted(&error)
+        );
         self.log.error("configmap_cafile_content.go:258", message);
     }
 }

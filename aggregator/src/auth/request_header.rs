@@ -14,19 +14,27 @@ use crate::api::query::unescape;
 pub fn user(headers: &HeaderMap, names: &HeaderNames) -> Option<User> {
     let text = |value: &http::HeaderValue| value.to_str().ok().map(str::to_owned);
     let first = |names: &[String]| {
-        let mut values = names.iter().filter_map(|name| text(headers.get(name.as_str())?));
+        let mut values = names
+            .iter()
+            .filter_map(|name| text(headers.get(name.as_str())?));
         values.find(|value| !value.is_empty())
     };
     let name = first(&names.username)?;
-    let mut user = User { name, uid: first(&names.uid).unwrap_or_default(), ..User::default() };
+    let mut user = User {
+        name,
+        uid: first(&names.uid).unwrap_or_default(),
+        ..User::default()
+    };
     for header in &names.group {
-        user.groups.extend(headers.get_all(header.as_str()).iter().filter_map(text));
+        user.groups
+            .extend(headers.get_all(header.as_str()).iter().filter_map(text));
     }
     for prefix in &names.extra_prefix {
         let prefix = prefix.to_lowercase();
         for (header, value) in headers {
             if let (Some(key), Some(value)) = (header.as_str().strip_prefix(&prefix), text(value)) {
-                let key = unescape(key).map_or_else(|| key.to_owned(), std::borrow::Cow::into_owned);
+                let key =
+                    unescape(key).map_or_else(|| key.to_owned(), std::borrow::Cow::into_owned);
                 user.extra.entry(key).or_default().push(value);
             }
         }
@@ -43,10 +51,17 @@ pub fn user(headers: &HeaderMap, names: &HeaderNames) -> Option<User> {
 ///
 /// Go's text if it may not.
 pub fn check_proxy(common_name: &str, names: &HeaderNames) -> Result<(), String> {
-    if names.allowed_names.is_empty() || names.allowed_names.iter().any(|allowed| allowed == common_name) {
+    if names.allowed_names.is_empty()
+        || names
+            .allowed_names
+            .iter()
+            .any(|allowed| allowed == common_name)
+    {
         return Ok(());
     }
-    Err(format!("x509: subject with cn={common_name} is not in the allowed list"))
+    Err(format!(
+        "x509: subject with cn={common_name} is not in the allowed list"
+    ))
 }
 
 #[cfg(test)]
@@ -68,7 +83,12 @@ mod tests {
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         pairs
             .iter()
-            .map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .map(|&(name, value)| {
+                (
+                    HeaderName::from_static(name),
+                    HeaderValue::from_static(value),
+                )
+            })
             .collect()
     }
 
@@ -90,7 +110,13 @@ mod tests {
     fn without_a_name_nobody_is_named() {
         assert_eq!(user(&headers(&[("x-remote-group", "dev")]), &names()), None);
         assert_eq!(user(&headers(&[("x-remote-user", "")]), &names()), None);
-        assert_eq!(user(&headers(&[("x-remote-user", "ada")]), &HeaderNames::default()), None);
+        assert_eq!(
+            user(
+                &headers(&[("x-remote-user", "ada")]),
+                &HeaderNames::default()
+            ),
+            None
+        );
     }
 
     #[test]

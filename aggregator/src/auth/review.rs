@@ -14,7 +14,8 @@ use tokio::time::{sleep, timeout};
 
 use super::User;
 use super::attributes::Question;
-use crate::transport::rest::{ApiServer, Call, JSON, RestError, timeout_parameter};
+use crate::transport::rest::{ApiServer, Call, JSON, timeout_parameter};
+use crate::transport::status::RestError;
 
 /// Source: lib: apiserver `pkg/server/options/authentication.go,
 /// authorization.go: NewDelegating…Options`.
@@ -74,7 +75,10 @@ impl Reviewer {
     /// Asks this API server; `jitter` stretches the waits between attempts.
     #[must_use]
     pub fn new(api: Rc<ApiServer>, jitter: Box<dyn Random>) -> Self {
-        Self { api, jitter: RefCell::new(jitter) }
+        Self {
+            api,
+            jitter: RefCell::new(jitter),
+        }
     }
 
     /// Whose token this is; `None` if nobody's.
@@ -133,7 +137,10 @@ impl Reviewer {
             "spec": access_spec(user, asked),
             "status": {"allowed": false},
         });
-        let path = format!("/apis/authorization.k8s.io/v1/subjectaccessreviews?{}", timeout_parameter(TIMEOUT));
+        let path = format!(
+            "/apis/authorization.k8s.io/v1/subjectaccessreviews?{}",
+            timeout_parameter(TIMEOUT)
+        );
         let call = Call {
             method: Method::POST,
             path: &path,
@@ -143,7 +150,10 @@ impl Reviewer {
             timeout: Some(TIMEOUT),
         };
         let answer: AccessStatus = self.ask(&call).await?;
-        Ok(AccessVerdict { allowed: answer.allowed && !answer.denied, reason: answer.reason })
+        Ok(AccessVerdict {
+            allowed: answer.allowed && !answer.denied,
+            reason: answer.reason,
+        })
     }
 
     /// Source: lib: apiserver `pkg/util/webhook/webhook.go:
@@ -164,7 +174,10 @@ impl Reviewer {
             if attempt == ATTEMPTS || !passes(&error) {
                 return Err(error);
             }
-            let stretched = self.jitter.borrow_mut().duration_between(wait, wait * 6 / 5);
+            let stretched = self
+                .jitter
+                .borrow_mut()
+                .duration_between(wait, wait * 6 / 5);
             sleep(stretched).await;
             wait = wait * 3 / 2;
             attempt += 1;
@@ -204,7 +217,10 @@ fn access_spec(user: &User, asked: &Question) -> Value {
             spec.insert("resourceAttributes".to_owned(), Value::Object(attributes));
         }
         None => {
-            spec.insert("nonResourceAttributes".to_owned(), json!({"path": asked.path, "verb": asked.verb}));
+            spec.insert(
+                "nonResourceAttributes".to_owned(),
+                json!({"path": asked.path, "verb": asked.verb}),
+            );
         }
     }
     spec.insert("user".to_owned(), json!(user.name));
@@ -224,7 +240,11 @@ mod tests {
 
     #[test]
     fn an_access_review_names_only_what_is_known() {
-        let user = User { name: "ada".to_owned(), groups: vec!["dev".to_owned()], ..User::default() };
+        let user = User {
+            name: "ada".to_owned(),
+            groups: vec!["dev".to_owned()],
+            ..User::default()
+        };
         let asked = Question::of("GET", "/apis/metrics.k8s.io/v1beta1/nodes", None);
         assert_eq!(
             access_spec(&user, &asked).to_string(),

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use std::rc::Rc;
 
 use aggregator::environment::{
-    ClusterConfig, ClusterSource, ConfigError, Credentials, Environment, Event, Observer, ServerKey, Shutdown,
-    StartCost,
+    ClusterConfig, ClusterSource, ConfigError, Credentials, Environment, Event, Observer,
+    ServerKey, Shutdown, StartCost,
 };
 use aggregator::klog::Line;
 use aggregator::process;
@@ -55,8 +55,10 @@ async fn serve(args: Vec<String>) -> process::Exit {
 ///
 /// Source: lib: apiserver `pkg/server/signal.go: SetupSignalContext`.
 async fn watch_signals(shutdown: Shutdown) {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
         return;
     };
     for signals in 1.. {
@@ -92,7 +94,9 @@ impl ClusterSource for KubeConfig {
             Some(path) => from_file(path),
             None => in_cluster(),
         };
-        config.and_then(|config| convert(&config)).map_err(|message| ConfigError { message })
+        config
+            .and_then(|config| convert(&config))
+            .map_err(|message| ConfigError { message })
     }
 }
 
@@ -108,12 +112,17 @@ fn in_cluster() -> Result<Config, String> {
 
 fn from_file(path: &str) -> Result<Config, String> {
     if let Err(error) = std::fs::metadata(path) {
-        return Err(format!("stat {path}: {}", aggregator::transport::error::errno_text(&error)));
+        return Err(format!(
+            "stat {path}: {}",
+            aggregator::transport::error::errno_text(&error)
+        ));
     }
     let file = Kubeconfig::read_from(path).map_err(|error| error.to_string())?;
     // kube's function is asynchronous for plugins, which are not compiled in.
     let loaded = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).now_or_never();
-    loaded.ok_or("the kubeconfig needs a credential plugin")?.map_err(|error| error.to_string())
+    loaded
+        .ok_or("the kubeconfig needs a credential plugin")?
+        .map_err(|error| error.to_string())
 }
 
 fn convert(config: &Config) -> Result<ClusterConfig, String> {
@@ -126,7 +135,9 @@ fn convert(config: &Config) -> Result<ClusterConfig, String> {
     Ok(ClusterConfig {
         host: host.trim_matches(['[', ']']).to_owned(),
         port: url.port_u16().unwrap_or(443),
-        ca: authorities.map(|der| CertificateDer::from(der.clone())).collect(),
+        ca: authorities
+            .map(|der| CertificateDer::from(der.clone()))
+            .collect(),
         insecure: config.accept_invalid_certs,
         credentials: credentials(config)?,
         server_name: config.tls_server_name.clone(),
@@ -137,24 +148,42 @@ fn convert(config: &Config) -> Result<ClusterConfig, String> {
 /// type of a crate that is not a dependency here.
 fn credentials(config: &Config) -> Result<Credentials, String> {
     let user = serde_json::to_value(&config.auth_info).map_err(|error| error.to_string())?;
-    let field = |name: &str| user.get(name).and_then(|value| value.as_str()).map(str::to_owned);
-    let certificate = pem(field("client-certificate-data"), field("client-certificate"))?;
+    let field = |name: &str| {
+        user.get(name)
+            .and_then(|value| value.as_str())
+            .map(str::to_owned)
+    };
+    let certificate = pem(
+        field("client-certificate-data"),
+        field("client-certificate"),
+    )?;
     let key = pem(field("client-key-data"), field("client-key"))?;
-    Ok(match (field("token"), field("tokenFile"), certificate, key) {
-        (Some(token), ..) => Credentials::Token(token),
-        (None, Some(path), ..) => Credentials::TokenFile(path),
-        (None, None, Some(certificate), Some(key)) => Credentials::ClientCertificate { certificate, key },
-        _ => match (field("username"), field("password")) {
-            (Some(username), password) => Credentials::Basic { username, password: password.unwrap_or_default() },
-            _ => Credentials::Anonymous,
+    Ok(
+        match (field("token"), field("tokenFile"), certificate, key) {
+            (Some(token), ..) => Credentials::Token(token),
+            (None, Some(path), ..) => Credentials::TokenFile(path),
+            (None, None, Some(certificate), Some(key)) => {
+                Credentials::ClientCertificate { certificate, key }
+            }
+            _ => match (field("username"), field("password")) {
+                (Some(username), password) => Credentials::Basic {
+                    username,
+                    password: password.unwrap_or_default(),
+                },
+                _ => Credentials::Anonymous,
+            },
         },
-    })
+    )
 }
 
 fn pem(data: Option<String>, file: Option<String>) -> Result<Option<Vec<u8>>, String> {
     match (data, file) {
-        (Some(data), _) => from_base64(&data).map(Some).ok_or_else(|| "illegal base64 data in kubeconfig".to_owned()),
-        (None, Some(path)) => std::fs::read(&path).map(Some).map_err(|error| format!("unable to read {path}: {error}")),
+        (Some(data), _) => from_base64(&data)
+            .map(Some)
+            .ok_or_else(|| "illegal base64 data in kubeconfig".to_owned()),
+        (None, Some(path)) => std::fs::read(&path)
+            .map(Some)
+            .map_err(|error| format!("unable to read {path}: {error}")),
         (None, None) => Ok(None),
     }
 }
@@ -163,7 +192,10 @@ fn pem(data: Option<String>, file: Option<String>) -> Result<Option<Vec<u8>>, St
 fn from_base64(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
     let (mut group, mut bits) = (0_u32, 0);
-    for byte in text.bytes().filter(|byte| !byte.is_ascii_whitespace() && *byte != b'=') {
+    for byte in text
+        .bytes()
+        .filter(|byte| !byte.is_ascii_whitespace() && *byte != b'=')
+    {
         let value = match byte {
             b'A'..=b'Z' => byte - b'A',
             b'a'..=b'z' => byte - b'a' + 26,

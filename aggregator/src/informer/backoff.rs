@@ -25,7 +25,11 @@ impl Backoff {
     /// At its beginning.
     #[must_use]
     pub fn new(random: Box<dyn Random>) -> Self {
-        Self { next: INITIAL, started: Instant::now(), random }
+        Self {
+            next: INITIAL,
+            started: Instant::now(),
+            random,
+        }
     }
 
     /// The time to wait now.
@@ -63,7 +67,12 @@ mod tests {
             tokio::time::sleep(wait).await;
         }
         // The sum of the first eight is 110.4 s, of nine 140.4 s.
-        assert_eq!(waits, [800, 1600, 3200, 6400, 12_800, 25_600, 30_000, 30_000, 30_000]);
+        assert_eq!(
+            waits,
+            [
+                800, 1600, 3200, 6400, 12_800, 25_600, 30_000, 30_000, 30_000
+            ]
+        );
         assert_eq!(backoff.step().as_millis(), 800);
     }
 
@@ -76,6 +85,9 @@ mod tests {
             }
         }
         let wait = Backoff::new(Box::new(Most)).step();
-        assert!(wait > Duration::from_millis(1599) && wait < Duration::from_millis(1600), "{wait:?}");
+        assert!(
+            wait > Duration::from_millis(1599) && wait < Duration::from_millis(1600),
+            "{wait:?}"
+        );
     }
 }

@@ -122,7 +122,9 @@ pub struct Node {
 impl From<&NodeObject> for Node {
     fn from(object: &NodeObject) -> Self {
         let status = &object.status;
-        let path = object.metadata.annotation("metrics.k8s.io/resource-metrics-path");
+        let path = object
+            .metadata
+            .annotation("metrics.k8s.io/resource-metrics-path");
         Self {
             name: object.metadata.name.as_str().into(),
             addresses: status
@@ -168,7 +170,10 @@ mod tests {
     fn a_node_may_lack_everything_but_a_name() {
         let json = r#"{"metadata":{"name":"n","labels":null},"status":{"addresses":null,"conditions":null}}"#;
         let object: NodeObject = serde_json::from_str(json).expect("a node");
-        let expected = Node { name: "n".into(), ..Node::default() };
+        let expected = Node {
+            name: "n".into(),
+            ..Node::default()
+        };
         assert_eq!(Node::from(&object), expected);
     }
 }

@@ -9,14 +9,17 @@ use std::time::Duration;
 use http::Method;
 use seam::{Host, Random};
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::backoff::Backoff;
-use super::objects::{Metadata, Object, PartialObject};
+use super::event::{WatchEvent, read_event};
+use super::objects::{Metadata, Object as _};
+use super::resource::{Resource, Sink};
 use crate::klog::{Log, Quoted};
 use crate::options::duration::GoDuration;
-use crate::transport::rest::{ApiServer, Call, RestError, WatchStream, status_object};
+use crate::transport::rest::{ApiServer, Call};
+use crate::transport::status::RestError;
+use crate::transport::watch::WatchStream;
 use crate::version::{ListStyle, Version};
 
 /// Source: lib: client-go `tools/cache/reflector.go: defaultMinWatchTimeout`.
@@ -25,38 +28,6 @@ const MIN_WATCH: Duration = Duration::from_secs(300);
 /// Source: lib: client-go `tools/cache/reflector.go:
 /// initialEventsEndBookmarkTicker`.
 const BOOKMARK_WARNING: Duration = Duration::from_secs(10);
-
-/// Where a reflector's objects go.
-pub trait Sink: 'static {
-    /// What is read of each object.
-    type Object: Object;
-
-    /// The complete state of the resource.
-    fn replace(&self, objects: Vec<Self::Object>);
-    /// An object was added or changed.
-    fn upsert(&self, object: Self::Object);
-    /// An object was removed.
-    fn delete(&self, metadata: &Metadata);
-}
-
-/// What to list and watch, and what it is called in logs.
-#[derive(Debug, Clone, Copy)]
-pub struct Resource {
-    /// `/api/v1/nodes`
-    pub path: &'static str,
-    /// Encoded: `status.phase%3DRunning`. Empty for everything.
-    pub field_selector: &'static str,
-    /// `nodes`
-    pub subject: &'static str,
-    /// `Accept` of a LIST.
-    pub list_accept: &'static str,
-    /// `Accept` of a WATCH.
-    pub watch_accept: &'static str,
-    /// `*v1.Node`
-    pub type_name: &'static str,
-    /// Where the Go program creates the informer, which is its name in logs.
-    pub name: &'static str,
-}
 
 /// Keeps a [`Sink`] the same as a resource on the API server.
 pub struct Reflector<S: Sink> {
@@ -87,27 +58,6 @@ struct ListMetadata {
     resource_version: String,
     #[serde(rename = "continue")]
     next: String,
-}
-
-#[derive(Deserialize)]
-struct EventType<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: std::borrow::Cow<'a, str>,
-    #[serde(rename = "object")]
-    _object: IgnoredAny,
-}
-
-#[derive(Deserialize)]
-struct EventObject<T> {
-    object: T,
-}
-
-/// One event of a watch.
-enum WatchEvent<T> {
-    Upsert(T),
-    Delete(Metadata),
-    Bookmark(Metadata),
-    Error(RestError),
 }
 
 /// How a watch ended.
@@ -177,8 +127,14 @@ impl<S: Sink> Reflector<S> {
             self.list().await?;
         }
         self.log.verbose(2, "reflector.go:436", || {
-            let Resource { type_name, name, .. } = self.resource;
-            format!("\"Caches populated\" type={} reflector={}", Quoted(type_name), Quoted(name))
+            let Resource {
+                type_name, name, ..
+            } = self.resource;
+            format!(
+                "\"Caches populated\" type={} reflector={}",
+                Quoted(type_name),
+                Quoted(name)
+            )
         });
         self.watch(stream).await
     }
@@ -191,13 +147,18 @@ impl<S: Sink> Reflector<S> {
         };
         let result = match self.list_from(&from).await {
             // Without a resource version the answer is from etcd.
-            Err(error) if error.is_expired() || error.is_too_large_resource_version() => self.list_from("").await,
+            Err(error) if error.is_expired() || error.is_too_large_resource_version() => {
+                self.list_from("").await
+            }
             result => result,
         };
         let (version, objects) = result.map_err(|error| {
             let text = format!("failed to list {}: {error}", self.resource.type_name);
             if !self.structured_log {
-                self.log.warning("reflector.go:539", format!("{}: {text}", self.resource.name));
+                self.log.warning(
+                    "reflector.go:539",
+                    format!("{}: {text}", self.resource.name),
+                );
             }
             text
         })?;
@@ -230,8 +191,8 @@ impl<S: Sink> Reflector<S> {
                 timeout: None,
             };
             let body = self.api.call(&call).await?;
-            let page: List<S::Object> =
-                serde_json::from_slice(&body).map_err(|error| RestError::Decode(error.to_string()))?;
+            let page: List<S::Object> = serde_json::from_slice(&body)
+                .map_err(|error| RestError::Decode(error.to_string()))?;
             objects.extend(page.items.unwrap_or_default());
             if page.metadata.next.is_empty() {
                 return Ok((page.metadata.resource_version, objects));
@@ -247,8 +208,14 @@ impl<S: Sink> Reflector<S> {
     async fn watch_list(&self) -> Result<WatchStream, String> {
         loop {
             let known = self.last_version.borrow().clone();
-            let from = if known.is_empty() { String::new() } else { format!("resourceVersion={}&", encode(&known)) };
-            let path = self.watch_path(&format!("{from}resourceVersionMatch=NotOlderThan&sendInitialEvents=true&"));
+            let from = if known.is_empty() {
+                String::new()
+            } else {
+                format!("resourceVersion={}&", encode(&known))
+            };
+            let path = self.watch_path(&format!(
+                "{from}resourceVersionMatch=NotOlderThan&sendInitialEvents=true&"
+            ));
             let started = Instant::now();
             match self.open(&path).await {
                 Ok(stream) => {
@@ -258,11 +225,16 @@ impl<S: Sink> Reflector<S> {
                 }
                 Err(error) if error.is_refused() || error.is_status(429) => {
                     self.log.verbose(2, "reflector.go:700", || {
-                        format!("\"watch-list failed - backing off\" err={}", Quoted(&error.to_string()))
+                        format!(
+                            "\"watch-list failed - backing off\" err={}",
+                            Quoted(&error.to_string())
+                        )
                     });
                     self.wait().await;
                 }
-                Err(error) if error.is_expired() && !known.is_empty() => self.last_version.borrow_mut().clear(),
+                Err(error) if error.is_expired() && !known.is_empty() => {
+                    self.last_version.borrow_mut().clear()
+                }
                 Err(error) => return Err(error.to_string()),
             }
         }
@@ -277,7 +249,9 @@ impl<S: Sink> Reflector<S> {
     ) -> Result<Option<WatchStream>, String> {
         let mut objects = BTreeMap::new();
         let mut events = 0_u64;
-        let Some(mut stream) = stream else { return Ok(None) };
+        let Some(mut stream) = stream else {
+            return Ok(None);
+        };
         let version = loop {
             let event = match timeout(BOOKMARK_WARNING, stream.next()).await {
                 Err(_) => {
@@ -285,7 +259,9 @@ impl<S: Sink> Reflector<S> {
                     continue;
                 }
                 Ok(Ok(Some(line))) => read_event::<S::Object>(line)?,
-                Ok(Ok(None) | Err(_)) if self.too_short(events, started) => return Err(self.very_short_watch()),
+                Ok(Ok(None) | Err(_)) if self.too_short(events, started) => {
+                    return Err(self.very_short_watch());
+                }
                 Ok(Ok(None) | Err(_)) => return Ok(None),
             };
             events += 1;
@@ -326,7 +302,10 @@ impl<S: Sink> Reflector<S> {
             self.resource.name,
             GoDuration::from(BOOKMARK_WARNING)
         );
-        self.log.info("reflector.go:1060", format!("\"Warning: event bookmark expired\" err={}", Quoted(&text)));
+        self.log.info(
+            "reflector.go:1060",
+            format!("\"Warning: event bookmark expired\" err={}", Quoted(&text)),
+        );
     }
 
     /// Follows changes, from an open watch if there is one, until the state
@@ -339,7 +318,8 @@ impl<S: Sink> Reflector<S> {
             let stream = match open.take() {
                 Some(stream) => Some(stream),
                 None => {
-                    let version = format!("resourceVersion={}&", encode(&self.last_version.borrow()));
+                    let version =
+                        format!("resourceVersion={}&", encode(&self.last_version.borrow()));
                     match self.open(&self.watch_path(&version)).await {
                         Ok(stream) => stream,
                         Err(error) if error.is_refused() || error.is_status(429) => {
@@ -355,7 +335,10 @@ impl<S: Sink> Reflector<S> {
                 Ended::Normally => {}
                 Ended::Error(error) if error.is_expired() => {
                     self.log.verbose(4, "reflector.go:550", || {
-                        format!("{}: watch of {} closed with: {error}", self.resource.name, self.resource.type_name)
+                        format!(
+                            "{}: watch of {} closed with: {error}",
+                            self.resource.name, self.resource.type_name
+                        )
                     });
                     return Ok(());
                 }
@@ -407,7 +390,9 @@ impl<S: Sink> Reflector<S> {
     }
 
     async fn open(&self, path: &str) -> Result<Option<WatchStream>, RestError> {
-        self.api.watch(path, self.resource.watch_accept, self.resource.subject).await
+        self.api
+            .watch(path, self.resource.watch_accept, self.resource.subject)
+            .await
     }
 
     fn path(&self) -> String {
@@ -416,13 +401,20 @@ impl<S: Sink> Reflector<S> {
 
     /// Query parameters come sorted, as Go encodes them.
     fn watch_path(&self, version: &str) -> String {
-        let seconds = self.random.borrow_mut().duration_between(MIN_WATCH, MIN_WATCH * 2).as_secs();
+        let seconds = self
+            .random
+            .borrow_mut()
+            .duration_between(MIN_WATCH, MIN_WATCH * 2)
+            .as_secs();
         let mut path = format!("{}allowWatchBookmarks=true&", self.path());
         if !self.resource.field_selector.is_empty() {
             let _ = write!(path, "fieldSelector={}&", self.resource.field_selector);
         }
         let timeout = GoDuration::from(Duration::from_secs(seconds));
-        let _ = write!(path, "{version}timeout={timeout}&timeoutSeconds={seconds}&watch=true");
+        let _ = write!(
+            path,
+            "{version}timeout={timeout}&timeoutSeconds={seconds}&watch=true"
+        );
         path
     }
 
@@ -432,14 +424,21 @@ impl<S: Sink> Reflector<S> {
     }
 
     fn warn_watch_ended(&self, text: &str) {
-        let Resource { name, type_name, .. } = self.resource;
-        self.log.warning("reflector.go:484", format!("{name}: watch of {type_name} ended with: {text}"));
+        let Resource {
+            name, type_name, ..
+        } = self.resource;
+        self.log.warning(
+            "reflector.go:484",
+            format!("{name}: watch of {type_name} ended with: {text}"),
+        );
     }
 
     /// Source: lib: client-go `tools/cache/reflector.go:
     /// DefaultWatchErrorHandler`.
     fn log_failure(&self, error: &str) {
-        let Resource { name, type_name, .. } = self.resource;
+        let Resource {
+            name, type_name, ..
+        } = self.resource;
         if self.structured_log {
             let message = format!(
                 "\"Failed to watch\" err={} logger=\"UnhandledError\" reflector={} type={}",
@@ -449,7 +448,10 @@ impl<S: Sink> Reflector<S> {
             );
             self.log.error("reflector.go:200", message);
         } else {
-            self.log.error("reflector.go:147", format!("{name}: Failed to watch {type_name}: {error}"));
+            self.log.error(
+                "reflector.go:147",
+                format!("{name}: Failed to watch {type_name}: {error}"),
+            );
         }
     }
 }
@@ -458,36 +460,14 @@ fn key(metadata: &Metadata) -> (String, String) {
     (metadata.namespace.clone(), metadata.name.clone())
 }
 
-fn read_event<T: Object>(line: &[u8]) -> Result<WatchEvent<T>, String> {
-    let bad = |error: serde_json::Error| format!("unable to decode an event from the watch stream: {error}");
-    let kind: EventType<'_> = serde_json::from_slice(line).map_err(bad)?;
-    Ok(match &*kind.kind {
-        "ADDED" | "MODIFIED" => {
-            WatchEvent::Upsert(serde_json::from_slice::<EventObject<T>>(line).map_err(bad)?.object)
-        }
-        "DELETED" => {
-            let event: EventObject<PartialObject> = serde_json::from_slice(line).map_err(bad)?;
-            WatchEvent::Delete(event.object.metadata)
-        }
-        "BOOKMARK" => {
-            let event: EventObject<PartialObject> = serde_json::from_slice(line).map_err(bad)?;
-            WatchEvent::Bookmark(event.object.metadata)
-        }
-        "ERROR" => {
-            let event: EventObject<serde_json::Value> = serde_json::from_slice(line).map_err(bad)?;
-            let status = status_object(event.object.to_string().as_bytes());
-            WatchEvent::Error(status.ok_or("an error event without a status")?)
-        }
-        other => return Err(format!("unable to understand watch event type {}", Quoted(other))),
-    })
-}
-
 /// Percent-encodes a query value as Go's `url.QueryEscape` does.
 fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => encoded.push(char::from(byte)),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                encoded.push(char::from(byte))
+            }
             b' ' => encoded.push('+'),
             _ => {
                 let _ = write!(encoded, "%{byte:02X}");
@@ -495,29 +475,4 @@ fn encode(text: &str) -> String {
         }
     }
     encoded
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::objects::NodeObject;
-    use super::*;
-
-    #[test]
-    fn events_are_read_by_their_type() {
-        let read = |line: &str| read_event::<NodeObject>(line.as_bytes());
-        let added = read(r#"{"type":"ADDED","object":{"kind":"Node","metadata":{"name":"a","resourceVersion":"3"}}}"#);
-        assert!(matches!(added, Ok(WatchEvent::Upsert(node)) if node.metadata.name == "a"));
-        let gone = read(r#"{"type":"DELETED","object":{"metadata":{"name":"b"}}}"#);
-        assert!(matches!(gone, Ok(WatchEvent::Delete(metadata)) if metadata.name == "b"));
-        let mark = read(
-            r#"{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"9","annotations":{"k8s.io/initial-events-end":"true"}}}}"#,
-        );
-        assert!(matches!(mark, Ok(WatchEvent::Bookmark(metadata)) if metadata.resource_version == "9"));
-        let error = read(
-            r#"{"type":"ERROR","object":{"kind":"Status","status":"Failure","message":"too old","reason":"Expired","code":410}}"#,
-        );
-        assert!(matches!(error, Ok(WatchEvent::Error(error)) if error.is_expired()));
-        assert!(read("{").is_err());
-        assert!(read(r#"{"type":"NEWS","object":{}}"#).is_err());
-    }
 }

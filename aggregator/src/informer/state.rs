@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::objects::{Metadata, Node, NodeObject, PartialObject};
-use super::reflector::Sink;
+use super::resource::Sink;
 use crate::api::{Caches, NodeMeta, PodMeta, Selector};
 use crate::environment::{Event, Observer};
 
@@ -55,14 +55,24 @@ impl ClusterState {
     #[must_use]
     pub fn matching_nodes(&self, selector: &Selector) -> Vec<Rc<Node>> {
         let caches = self.caches.borrow();
-        let matches = |name: &Rc<str>| caches.nodes.get(name).is_some_and(|meta| selector.matches(&meta.labels));
+        let matches = |name: &Rc<str>| {
+            caches
+                .nodes
+                .get(name)
+                .is_some_and(|meta| selector.matches(&meta.labels))
+        };
         let nodes = self.nodes.borrow();
-        nodes.iter().filter(|(name, _)| matches(name)).map(|(_, node)| Rc::clone(node)).collect()
+        nodes
+            .iter()
+            .filter(|(name, _)| matches(name))
+            .map(|(_, node)| Rc::clone(node))
+            .collect()
     }
 
     fn synced(&self, flag: &Cell<bool>, resource: &'static str, objects: usize) {
         if !flag.replace(true) {
-            self.observer.event(Event::InformerSynced { resource, objects });
+            self.observer
+                .event(Event::InformerSynced { resource, objects });
         }
     }
 }
@@ -85,14 +95,27 @@ impl Sink for NodeSink {
 
     fn upsert(&self, object: NodeObject) {
         let node = Rc::new(Node::from(&object));
-        let meta = NodeMeta { labels: object.metadata.labels.unwrap_or_default() };
-        self.0.caches.borrow_mut().nodes.insert(Rc::clone(&node.name), meta);
-        self.0.nodes.borrow_mut().insert(Rc::clone(&node.name), node);
+        let meta = NodeMeta {
+            labels: object.metadata.labels.unwrap_or_default(),
+        };
+        self.0
+            .caches
+            .borrow_mut()
+            .nodes
+            .insert(Rc::clone(&node.name), meta);
+        self.0
+            .nodes
+            .borrow_mut()
+            .insert(Rc::clone(&node.name), node);
     }
 
     fn delete(&self, metadata: &Metadata) {
         self.0.nodes.borrow_mut().remove(metadata.name.as_str());
-        self.0.caches.borrow_mut().nodes.remove(metadata.name.as_str());
+        self.0
+            .caches
+            .borrow_mut()
+            .nodes
+            .remove(metadata.name.as_str());
     }
 }
 
@@ -113,7 +136,9 @@ impl Sink for PodSink {
 
     fn upsert(&self, object: PartialObject) {
         let pod = object.metadata.pod_ref();
-        let meta = PodMeta { labels: object.metadata.labels.unwrap_or_default() };
+        let meta = PodMeta {
+            labels: object.metadata.labels.unwrap_or_default(),
+        };
         self.0.caches.borrow_mut().pods.insert(pod, meta);
     }
 

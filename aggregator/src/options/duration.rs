@@ -62,7 +62,11 @@ impl GoDuration {
             }
             let (unit, after) = split_while(after, |c| c != '.' && !c.is_ascii_digit());
             let nanos = unit_nanos(unit).map_err(|missing| {
-                let unit = if missing { "missing unit".to_owned() } else { format!("unknown unit {}", Quoted(unit)) };
+                let unit = if missing {
+                    "missing unit".to_owned()
+                } else {
+                    format!("unknown unit {}", Quoted(unit))
+                };
                 format!("time: {unit} in duration {}", Quoted(text))
             })?;
             total += amount(digits, fraction, nanos).ok_or_else(invalid)?;
@@ -95,7 +99,11 @@ fn unit_nanos(unit: &str) -> Result<i64, bool> {
 
 /// `digits.fraction` units, cut to whole nanoseconds.
 fn amount(digits: &str, fraction: &str, unit: i64) -> Option<i128> {
-    let whole: i128 = if digits.is_empty() { 0 } else { digits.parse().ok()? };
+    let whole: i128 = if digits.is_empty() {
+        0
+    } else {
+        digits.parse().ok()?
+    };
     let mut nanos = whole.checked_mul(i128::from(unit))?;
     let mut scale = i128::from(unit);
     for digit in fraction.bytes().take(18) {
@@ -157,7 +165,9 @@ mod tests {
 
     #[test]
     fn durations_are_read_as_go_reads_them() {
-        let ok = |text: &str, nanos| assert_eq!(GoDuration::parse(text), Ok(GoDuration(nanos)), "{text}");
+        let ok = |text: &str, nanos| {
+            assert_eq!(GoDuration::parse(text), Ok(GoDuration(nanos)), "{text}")
+        };
         ok("0", 0);
         ok("15s", 15 * SECOND);
         ok("-10s", -10 * SECOND);

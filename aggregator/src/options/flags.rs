@@ -62,11 +62,22 @@ const fn flag(
     effect: Effect,
     help: &'static str,
 ) -> Flag {
-    Flag { name, shorthand: None, kind, default, effect, section, help }
+    Flag {
+        name,
+        shorthand: None,
+        kind,
+        default,
+        effect,
+        section,
+        help,
+    }
 }
 
 const fn short(letter: char, flag: Flag) -> Flag {
-    Flag { shorthand: Some(letter), ..flag }
+    Flag {
+        shorthand: Some(letter),
+        ..flag
+    }
 }
 
 use Effect::{Applied, Inert, Unsupported};
@@ -82,7 +93,10 @@ const FEATURES: &str = "Features";
 const LOGGING: &str = "Logging";
 const SERVER: &str = "Server";
 
+/// One row per flag, which rustfmt would make eight lines of.
+///
 /// Source: `docs/command-line-flags.txt`.
+#[rustfmt::skip]
 pub(super) const FLAGS: &[Flag] = &[
     flag(METRICS_SERVER, "kubeconfig", Text, "", Applied, "Kubeconfig of the API server to watch; in-cluster configuration if empty."),
     flag(METRICS_SERVER, "metric-resolution", Duration, "1m0s", Applied, "Time between scrapes; at least 10s."),
@@ -203,7 +217,13 @@ pub(super) fn usage(known: impl Fn(&Flag) -> bool) -> String {
             Some(letter) => format!("  -{letter}, --{} {}", flag.name, flag.kind.name()),
             None => format!("      --{} {}", flag.name, flag.kind.name()),
         };
-        let _ = writeln!(text, "{:<58} {}{}", name.trim_end(), flag.help, shown_default(flag));
+        let _ = writeln!(
+            text,
+            "{:<58} {}{}",
+            name.trim_end(),
+            flag.help,
+            shown_default(flag)
+        );
     }
     text
 }

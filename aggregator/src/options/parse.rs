@@ -50,7 +50,11 @@ impl Given {
                 Some(letter) => format!("-{letter}, --{}", flag.name),
                 None => format!("--{}", flag.name),
             };
-            format!("invalid argument {} for {} flag: {error}", Quoted(value), Quoted(&name))
+            format!(
+                "invalid argument {} for {} flag: {error}",
+                Quoted(value),
+                Quoted(&name)
+            )
         })?;
         let values = self.values.entry(flag.name).or_default();
         if flag.kind != Kind::Strings {
@@ -63,7 +67,8 @@ impl Given {
 
 fn default_of(name: &str) -> &'static str {
     let flag = FLAGS.iter().find(|flag| flag.name == name);
-    flag.expect("options are read by names from the table of flags").default
+    flag.expect("options are read by names from the table of flags")
+        .default
 }
 
 /// Reads a command line. `known` tells which flags of the table exist.
@@ -105,7 +110,11 @@ fn parse_long<'a>(
     };
     let Some(flag) = FLAGS.iter().find(|flag| flag.name == name && known(flag)) else {
         given.help = name == "help";
-        return if given.help { Ok(()) } else { Err(format!("unknown flag: --{name}")) };
+        return if given.help {
+            Ok(())
+        } else {
+            Err(format!("unknown flag: --{name}"))
+        };
     };
     match value {
         Some(value) => given.set(flag, value),
@@ -123,9 +132,15 @@ fn parse_short<'a>(
     rest: &mut impl Iterator<Item = &'a String>,
     known: &impl Fn(&Flag) -> bool,
 ) -> Result<(), String> {
-    let letter = letters.chars().next().expect("the caller passes at least one letter");
+    let letter = letters
+        .chars()
+        .next()
+        .expect("the caller passes at least one letter");
     let after = &letters[letter.len_utf8()..];
-    let Some(flag) = FLAGS.iter().find(|flag| flag.shorthand == Some(letter) && known(flag)) else {
+    let Some(flag) = FLAGS
+        .iter()
+        .find(|flag| flag.shorthand == Some(letter) && known(flag))
+    else {
         given.help = letter == 'h';
         return if given.help {
             Ok(())
@@ -146,12 +161,25 @@ fn parse_short<'a>(
 
 /// What the flag's Go type says to a value.
 fn check(kind: Kind, value: &str) -> Result<(), String> {
-    let syntax = |function: &str| format!("strconv.{function}: parsing {}: invalid syntax", Quoted(value));
+    let syntax = |function: &str| {
+        format!(
+            "strconv.{function}: parsing {}: invalid syntax",
+            Quoted(value)
+        )
+    };
     match kind {
-        Kind::Bool => go_bool(value).map(|_| ()).ok_or_else(|| syntax("ParseBool")),
+        Kind::Bool => go_bool(value)
+            .map(|_| ())
+            .ok_or_else(|| syntax("ParseBool")),
         Kind::Duration => GoDuration::parse(value).map(|_| ()),
-        Kind::Int => value.parse::<i64>().map(|_| ()).map_err(|_| syntax("ParseInt")),
-        Kind::Float => value.parse::<f64>().map(|_| ()).map_err(|_| syntax("ParseFloat")),
+        Kind::Int => value
+            .parse::<i64>()
+            .map(|_| ())
+            .map_err(|_| syntax("ParseInt")),
+        Kind::Float => value
+            .parse::<f64>()
+            .map(|_| ())
+            .map_err(|_| syntax("ParseFloat")),
         Kind::Ip => match value.trim().parse::<IpAddr>() {
             Ok(_) => Ok(()),
             Err(_) => Err(format!("failed to parse IP: {}", Quoted(value))),

@@ -4,10 +4,11 @@
 use http::Method;
 use tokio::time::sleep;
 
-use super::{Failure, Process, both};
+use super::{Failure, Process};
 use crate::auth::configuration::{CONFIG_MAP_PATH, ConfigMap, Configuration};
 use crate::environment::Event;
-use crate::transport::rest::{ApiServer, Call, JSON, RestError};
+use crate::transport::rest::{ApiServer, Call, JSON};
+use crate::transport::status::RestError;
 
 impl Process {
     /// Reads the ConfigMap before anything else is asked of the API server.
@@ -15,13 +16,19 @@ impl Process {
     ///
     /// Source: lib: apiserver `pkg/server/options/authentication.go: ApplyTo,
     /// createRequestHeaderConfig`.
-    pub(super) async fn look_up(&self, api: &ApiServer, configuration: &Configuration) -> Result<(), Failure> {
+    pub(super) async fn look_up(
+        &self,
+        api: &ApiServer,
+        configuration: &Configuration,
+    ) -> Result<(), Failure> {
         if !configuration.needs_lookup() {
             return Ok(());
         }
         match self.read_configuration(api, configuration).await {
             Ok(found) => {
-                self.environment.observer.event(Event::AuthenticationConfigLoaded { found });
+                self.environment
+                    .observer
+                    .event(Event::AuthenticationConfigLoaded { found });
                 Ok(())
             }
             Err(error) if self.options.authentication.tolerate_lookup_failure => {
@@ -37,9 +44,9 @@ impl Process {
                 }
                 Ok(())
             }
-            Err(error) => {
-                Err(Failure::Error(format!("unable to load configmap based request-header-client-ca-file: {error}")))
-            }
+            Err(error) => Err(Failure::Error(format!(
+                "unable to load configmap based request-header-client-ca-file: {error}"
+            ))),
         }
     }
 
@@ -51,17 +58,24 @@ impl Process {
             if configuration.needs_lookup()
                 && let Err(error) = self.read_configuration(api, configuration).await
             {
-                self.log.warning("secure_serving.go:69", format!("Initial population of client CA failed: {error}"));
+                self.log.warning(
+                    "secure_serving.go:69",
+                    format!("Initial population of client CA failed: {error}"),
+                );
             }
         };
-        both(sleep(self.environment.start_cost.serve), again).await;
+        futures_util::future::join(sleep(self.environment.start_cost.serve), again).await;
     }
 
     /// Takes over the ConfigMap; false if there is none.
     ///
     /// Source: lib: apiserver `pkg/authentication/request/headerrequest/
     /// requestheader_controller.go: RunOnce`.
-    async fn read_configuration(&self, api: &ApiServer, configuration: &Configuration) -> Result<bool, String> {
+    async fn read_configuration(
+        &self,
+        api: &ApiServer,
+        configuration: &Configuration,
+    ) -> Result<bool, String> {
         let call = Call {
             method: Method::GET,
             path: CONFIG_MAP_PATH,
@@ -78,7 +92,8 @@ impl Process {
                 return Err(error.to_string());
             }
         };
-        let config_map: ConfigMap = serde_json::from_slice(&body).map_err(|error| error.to_string())?;
+        let config_map: ConfigMap =
+            serde_json::from_slice(&body).map_err(|error| error.to_string())?;
         configuration.update(&config_map.data.unwrap_or_default())?;
         Ok(true)
     }

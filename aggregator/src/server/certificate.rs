@@ -4,8 +4,8 @@ use std::io;
 use std::time::Duration;
 
 use rcgen::{
-    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose, SanType,
-    SerialNumber,
+    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair,
+    KeyUsagePurpose, SanType, SerialNumber,
 };
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use seam::Host;
@@ -34,7 +34,11 @@ impl Location {
     pub fn of(options: &ServingOptions) -> Self {
         let (certificate, key) = (&options.tls_cert_file, &options.tls_private_key_file);
         if !certificate.is_empty() || !key.is_empty() {
-            return Self { certificate: certificate.clone(), key: key.clone(), explicit: true };
+            return Self {
+                certificate: certificate.clone(),
+                key: key.clone(),
+                explicit: true,
+            };
         }
         let directory = options.cert_dir.trim_end_matches('/');
         Self {
@@ -79,7 +83,9 @@ impl Location {
     /// Go's text if they cannot be read or used.
     pub fn load(&self, host: &Host) -> Result<Identity, String> {
         let read = |path: &str| {
-            host.files().read(path).map_err(|error| format!("open {path}: {}", errno_text(&error)))
+            host.files()
+                .read(path)
+                .map_err(|error| format!("open {path}: {}", errno_text(&error)))
         };
         Identity::from_pem(&read(&self.certificate)?, &read(&self.key)?)
     }
@@ -95,7 +101,12 @@ impl Location {
     /// # Errors
     ///
     /// If the files cannot be written.
-    pub fn generate(&self, host: &Host, key: &ServerKey, options: &ServingOptions) -> Result<(), String> {
+    pub fn generate(
+        &self,
+        host: &Host,
+        key: &ServerKey,
+        options: &ServingOptions,
+    ) -> Result<(), String> {
         let key = key_pair(key)?;
         let mut names = vec![
             SanType::DnsName("localhost".try_into().expect("ASCII")),
@@ -107,40 +118,58 @@ impl Location {
         let mut params = CertificateParams::default();
         params.subject_alt_names = names;
         params.distinguished_name = DistinguishedName::new();
-        params.distinguished_name.push(DnType::CommonName, format!("localhost@{}", host.now().as_seconds()));
-        params.serial_number = Some(SerialNumber::from(host.random("serving-serial").next_u64() >> 1));
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
+        params.distinguished_name.push(
+            DnType::CommonName,
+            format!("localhost@{}", host.now().as_seconds()),
+        );
+        params.serial_number = Some(SerialNumber::from(
+            host.random("serving-serial").next_u64() >> 1,
+        ));
+        params.key_usages = vec![
+            KeyUsagePurpose::DigitalSignature,
+            KeyUsagePurpose::KeyEncipherment,
+        ];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         let now = Duration::from_secs(u64::try_from(host.now().as_seconds()).unwrap_or(0));
         let epoch = rcgen::date_time_ymd(1970, 1, 1);
         params.not_before = epoch + now.saturating_sub(Duration::from_secs(3600));
         params.not_after = params.not_before + YEAR;
-        let certificate = params.self_signed(&key).map_err(|error| error.to_string())?;
+        let certificate = params
+            .self_signed(&key)
+            .map_err(|error| error.to_string())?;
         self.write(host, &self.certificate, certificate.pem().as_bytes(), false)?;
         self.write(host, &self.key, key.serialize_pem().as_bytes(), true)
     }
 
     fn write(&self, host: &Host, path: &str, contents: &[u8], private: bool) -> Result<(), String> {
-        host.files().write(path, contents, private).map_err(|error| {
-            let directory = path.rsplit_once('/').map_or(".", |(directory, _)| directory);
-            let (operation, path) = match error.kind() {
-                io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => ("mkdir", directory),
-                _ => ("open", path),
-            };
-            let text = if error.kind() == io::ErrorKind::AlreadyExists {
-                "not a directory".to_owned()
-            } else {
-                errno_text(&error)
-            };
-            format!("{operation} {path}: {text}")
-        })
+        host.files()
+            .write(path, contents, private)
+            .map_err(|error| {
+                let directory = path
+                    .rsplit_once('/')
+                    .map_or(".", |(directory, _)| directory);
+                let (operation, path) = match error.kind() {
+                    io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+                        ("mkdir", directory)
+                    }
+                    _ => ("open", path),
+                };
+                let text = if error.kind() == io::ErrorKind::AlreadyExists {
+                    "not a directory".to_owned()
+                } else {
+                    errno_text(&error)
+                };
+                format!("{operation} {path}: {text}")
+            })
     }
 }
 
 fn key_pair(key: &ServerKey) -> Result<KeyPair, String> {
     let pair = match key {
         ServerKey::Generate => KeyPair::generate(),
-        ServerKey::Pkcs8Ed25519(pkcs8) => KeyPair::try_from(&PrivatePkcs8KeyDer::from(pkcs8.as_slice())),
+        ServerKey::Pkcs8Ed25519(pkcs8) => {
+            KeyPair::try_from(&PrivatePkcs8KeyDer::from(pkcs8.as_slice()))
+        }
     };
     pair.map_err(|error| error.to_string())
 }

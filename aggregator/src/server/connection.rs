@@ -98,7 +98,9 @@ pub(super) async fn serve(server: Rc<Server>, acceptor: TlsAcceptor, stream: Box
     let stream = match select(pin!(server.closing.requested()), pin!(handshake)).await {
         Either::Right((Ok(Ok(stream)), _)) => stream,
         Either::Right((Ok(Err(error)), _)) => {
-            server.log.verbose(5, "server.go:3418", || format!("http: TLS handshake error: {error}"));
+            server.log.verbose(5, "server.go:3418", || {
+                format!("http: TLS handshake error: {error}")
+            });
             return;
         }
         Either::Right((Err(_), _)) | Either::Left(_) => return,
@@ -111,7 +113,10 @@ async fn speak(server: &Rc<Server>, stream: TlsStream<BoxStream>) {
     let (_, tls) = stream.get_ref();
     let peer = Rc::new(Peer {
         certificates: tls.peer_certificates().map(|chain| {
-            chain.iter().map(|certificate| certificate.clone().into_owned()).collect()
+            chain
+                .iter()
+                .map(|certificate| certificate.clone().into_owned())
+                .collect()
         }),
     });
     let is_http2 = tls.alpn_protocol() == Some(b"h2");
@@ -119,7 +124,14 @@ async fn speak(server: &Rc<Server>, stream: TlsStream<BoxStream>) {
     let service = {
         let server = Rc::clone(server);
         let activity = Rc::clone(&activity);
-        service_fn(move |request| answer(Rc::clone(&server), Rc::clone(&activity), Rc::clone(&peer), request))
+        service_fn(move |request| {
+            answer(
+                Rc::clone(&server),
+                Rc::clone(&activity),
+                Rc::clone(&peer),
+                request,
+            )
+        })
     };
     let io = TokioIo::new(stream);
     if is_http2 {
@@ -129,7 +141,13 @@ async fn speak(server: &Rc<Server>, stream: TlsStream<BoxStream>) {
             .max_concurrent_streams(server.max_streams)
             .max_header_list_size(MAX_HEAD as u32)
             .serve_connection(io, service);
-        drive(server, connection, http2::Connection::graceful_shutdown, &activity).await;
+        drive(
+            server,
+            connection,
+            http2::Connection::graceful_shutdown,
+            &activity,
+        )
+        .await;
     } else {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -138,7 +156,13 @@ async fn speak(server: &Rc<Server>, stream: TlsStream<BoxStream>) {
             .title_case_headers(true)
             .max_buf_size(MAX_HEAD)
             .serve_connection(io, service);
-        drive(server, connection, http1::Connection::graceful_shutdown, &activity).await;
+        drive(
+            server,
+            connection,
+            http1::Connection::graceful_shutdown,
+            &activity,
+        )
+        .await;
     }
 }
 
@@ -155,7 +179,12 @@ async fn answer(
 
 /// Runs a connection until it ends, is idle for too long, or the server
 /// closes; then lets it finish what it has begun.
-async fn drive<C: Future>(server: &Server, connection: C, finish: fn(Pin<&mut C>), activity: &Activity) {
+async fn drive<C: Future>(
+    server: &Server,
+    connection: C,
+    finish: fn(Pin<&mut C>),
+    activity: &Activity,
+) {
     let mut connection = pin!(connection);
     {
         let closing = pin!(server.closing.requested());
@@ -165,7 +194,10 @@ async fn drive<C: Future>(server: &Server, connection: C, finish: fn(Pin<&mut C>
         }
     }
     finish(connection.as_mut());
-    while timeout(NEW_CONNECTION_GRACE, connection.as_mut()).await.is_err() {
+    while timeout(NEW_CONNECTION_GRACE, connection.as_mut())
+        .await
+        .is_err()
+    {
         if activity.requests.get() == 0 {
             return;
         }

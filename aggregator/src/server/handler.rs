@@ -51,10 +51,17 @@ impl Server {
     }
 
     async fn decide(&self, peer: &Peer, headers: &HeaderMap, request: &ApiRequest<'_>) -> Reply {
-        let user = match self.authenticator.authenticate(headers, peer.certificates.as_deref()).await {
+        let user = match self
+            .authenticator
+            .authenticate(headers, peer.certificates.as_deref())
+            .await
+        {
             Ok(user) => user,
             Err(error) => {
-                let message = format!("\"Unable to authenticate the request\" err={}", Quoted(&error));
+                let message = format!(
+                    "\"Unable to authenticate the request\" err={}",
+                    Quoted(&error)
+                );
                 self.log.error("authentication.go:75", message);
                 return status::unauthorized(request);
             }
@@ -69,7 +76,9 @@ impl Server {
         let asked = Question::of(request.method, &path, request.query);
         match self.authorizer.authorize(&user, &asked).await {
             Decision::Allow => self.respond(&path, request),
-            Decision::Deny(reason) => status::forbidden(request, &user.name, &asked.attributes(), &reason),
+            Decision::Deny(reason) => {
+                status::forbidden(request, &user.name, &asked.attributes(), &reason)
+            }
             Decision::Failed(error) => internal_error(request, &error),
         }
     }
@@ -79,7 +88,9 @@ impl Server {
             if path == endpoint.path() {
                 return self.health(endpoint, request.query);
             }
-            let single = path.strip_prefix(endpoint.path()).and_then(|rest| rest.strip_prefix('/'));
+            let single = path
+                .strip_prefix(endpoint.path())
+                .and_then(|rest| rest.strip_prefix('/'));
             if let Some(name) = endpoint.checks().iter().find(|name| Some(**name) == single) {
                 return health::respond_single(&self.check(name));
             }
@@ -103,11 +114,18 @@ impl Server {
 
     fn health(&self, endpoint: Endpoint, query: Option<&str>) -> Reply {
         let checks = self.checks(endpoint);
-        let failed: Vec<_> = checks.iter().filter(|check| check.failure.is_some()).collect();
+        let failed: Vec<_> = checks
+            .iter()
+            .filter(|check| check.failure.is_some())
+            .collect();
         if !failed.is_empty() {
             self.log.verbose(2, "healthz.go:261", || {
                 let names: Vec<_> = failed.iter().map(|check| check.name).collect();
-                let mut text = format!("{} check failed: {}", names.join(","), &endpoint.path()[1..]);
+                let mut text = format!(
+                    "{} check failed: {}",
+                    names.join(","),
+                    &endpoint.path()[1..]
+                );
                 for check in &failed {
                     let reason = check.failure.as_deref().unwrap_or_default();
                     text.push_str(&format!("\n[-]{} failed: {reason}", check.name));
@@ -121,12 +139,24 @@ impl Server {
     /// DIFFERENCE: the Go program logs a node as its whole structure.
     fn take_note(&self, note: Note<'_>) {
         match note {
-            Note::Freshness { seconds } => self.collected.registry.borrow_mut().observe_freshness(seconds),
+            Note::Freshness { seconds } => self
+                .collected
+                .registry
+                .borrow_mut()
+                .observe_freshness(seconds),
             Note::NodeSkipped { node, error } => self.log.error(
                 "node.go:205",
-                format!("\"Skipping node usage metric\" err={} node={}", Quoted(&error.to_string()), Quoted(node)),
+                format!(
+                    "\"Skipping node usage metric\" err={} node={}",
+                    Quoted(&error.to_string()),
+                    Quoted(node)
+                ),
             ),
-            Note::ContainerSkipped { pod, container, error } => self.log.error(
+            Note::ContainerSkipped {
+                pod,
+                container,
+                error,
+            } => self.log.error(
                 "pod.go:98",
                 format!(
                     "\"Skipping container usage metric\" err={} container={} pod={}",
@@ -149,11 +179,20 @@ impl Server {
         *response.status_mut() =
             StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let fields = response.headers_mut();
-        fields.insert(header::CONTENT_TYPE, HeaderValue::from_static(reply.content_type));
-        fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+        fields.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static(reply.content_type),
+        );
+        fields.insert(
+            header::CACHE_CONTROL,
+            HeaderValue::from_static("no-cache, private"),
+        );
         fields.insert("audit-id", self.audit_id(headers));
         for (name, value) in reply.headers {
-            let pair = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(&value));
+            let pair = (
+                HeaderName::from_bytes(name.as_bytes()),
+                HeaderValue::from_str(&value),
+            );
             if let (Ok(name), Ok(value)) = pair {
                 fields.insert(name, value);
             }
@@ -166,7 +205,10 @@ impl Server {
     /// Source: lib: apiserver `pkg/endpoints/filters/audit_init.go:
     /// withAuditInit`.
     fn audit_id(&self, headers: &HeaderMap) -> HeaderValue {
-        if let Some(given) = headers.get("audit-id").filter(|id| !id.is_empty() && id.len() <= 64) {
+        if let Some(given) = headers
+            .get("audit-id")
+            .filter(|id| !id.is_empty() && id.len() <= 64)
+        {
             return given.clone();
         }
         let mut random = self.audit_ids.borrow_mut();
@@ -185,16 +227,24 @@ impl Server {
 
 /// Several headers of a name are one list.
 fn joined(headers: &HeaderMap, name: HeaderName) -> Option<Rc<str>> {
-    let values: Vec<&str> = headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
+    let values: Vec<&str> = headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .collect();
     (!values.is_empty()).then(|| values.join(",").into())
 }
 
 /// Source: lib: apiserver `pkg/server/filters/maxinflight.go:
 /// tooManyRequests`.
 fn too_many_requests() -> Reply {
-    Reply::new(429, PLAIN_TEXT, "Too many requests, please try again later.\n")
-        .with_header("Retry-After", RETRY_AFTER)
-        .with_header("X-Content-Type-Options", "nosniff")
+    Reply::new(
+        429,
+        PLAIN_TEXT,
+        "Too many requests, please try again later.\n",
+    )
+    .with_header("Retry-After", RETRY_AFTER)
+    .with_header("X-Content-Type-Options", "nosniff")
 }
 
 /// Source: lib: apiserver `pkg/endpoints/handlers/responsewriters/errors.go:
@@ -204,7 +254,10 @@ fn internal_error(request: &ApiRequest<'_>, error: &str) -> Reply {
     if let Some(query) = request.query {
         target = format!("{target}?{query}");
     }
-    let target = target.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let target = target
+        .replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;");
     let body = format!("Internal Server Error: {}: {error}\n", Quoted(&target));
     Reply::new(500, PLAIN_TEXT, body).with_header("X-Content-Type-Options", "nosniff")
 }

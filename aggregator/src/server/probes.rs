@@ -15,7 +15,11 @@ impl Server {
     ///
     /// Source: `pkg/server/server.go: RegisterProbes`.
     pub(super) fn checks(&self, endpoint: Endpoint) -> Vec<Check> {
-        endpoint.checks().iter().map(|&name| self.check(name)).collect()
+        endpoint
+            .checks()
+            .iter()
+            .map(|&name| self.check(name))
+            .collect()
     }
 
     pub(super) fn check(&self, name: &'static str) -> Check {
@@ -23,7 +27,10 @@ impl Server {
             health::STORAGE_READY => self.storage_not_ready(),
             health::INFORMER_SYNC => self.informers_not_synced(),
             health::COLLECTION_TIMELY => self.collection_late(),
-            health::SHUTDOWN => self.shutdown.is_requested().then(|| "process is shutting down".to_owned()),
+            health::SHUTDOWN => self
+                .shutdown
+                .is_requested()
+                .then(|| "process is shutting down".to_owned()),
             _ => None,
         };
         Check { name, failure }
@@ -63,7 +70,11 @@ impl Server {
     }
 
     fn log_failed_probe(&self, probe: &str, error: &str, values: &str) {
-        let message = format!("\"Failed probe\" probe={} err={}{values}", Quoted(probe), Quoted(error));
+        let message = format!(
+            "\"Failed probe\" probe={} err={}{values}",
+            Quoted(probe),
+            Quoted(error)
+        );
         self.log.info("server.go:191", message);
     }
 }
@@ -92,6 +103,9 @@ mod tests {
         tokio::time::advance(minute).await;
         assert_eq!(overdue(Some(tick), minute), None);
         tokio::time::advance(minute).await;
-        assert_eq!(overdue(Some(tick), minute), Some((2 * minute, minute * 3 / 2)));
+        assert_eq!(
+            overdue(Some(tick), minute),
+            Some((2 * minute, minute * 3 / 2))
+        );
     }
 }

@@ -8,7 +8,9 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{NoServerSessionStorage, ServerConfig};
 use rustls::version::{TLS12, TLS13};
-use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme, SupportedProtocolVersion};
+use rustls::{
+    DigitallySignedStruct, DistinguishedName, Error, SignatureScheme, SupportedProtocolVersion,
+};
 
 use crate::klog::Quoted;
 use crate::options::ServingOptions;
@@ -41,13 +43,18 @@ pub fn versions(minimum: &str) -> Result<&'static [&'static SupportedProtocolVer
 /// # Errors
 ///
 /// As [`versions`], and if the key is not the certificate's.
-pub fn config(tls: &Tls, identity: Identity, options: &ServingOptions) -> Result<Arc<ServerConfig>, String> {
-    let mut config = ServerConfig::builder_with_details(Arc::clone(tls.provider()), tls.time_provider())
-        .with_protocol_versions(versions(&options.tls_min_version)?)
-        .expect("ring has cipher suites for TLS 1.2 and 1.3")
-        .with_client_cert_verifier(Arc::new(AnyCertificate(tls.clone())))
-        .with_single_cert(identity.chain, identity.key)
-        .map_err(|_| "tls: private key does not match public key".to_owned())?;
+pub fn config(
+    tls: &Tls,
+    identity: Identity,
+    options: &ServingOptions,
+) -> Result<Arc<ServerConfig>, String> {
+    let mut config =
+        ServerConfig::builder_with_details(Arc::clone(tls.provider()), tls.time_provider())
+            .with_protocol_versions(versions(&options.tls_min_version)?)
+            .expect("ring has cipher suites for TLS 1.2 and 1.3")
+            .with_client_cert_verifier(Arc::new(AnyCertificate(tls.clone())))
+            .with_single_cert(identity.chain, identity.key)
+            .map_err(|_| "tls: private key does not match public key".to_owned())?;
     config.alpn_protocols = if options.disable_http2 {
         vec![b"http/1.1".to_vec()]
     } else {
@@ -89,7 +96,12 @@ impl ClientCertVerifier for AnyCertificate {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, &self.0.provider().signature_verification_algorithms)
+        verify_tls12_signature(
+            message,
+            cert,
+            dss,
+            &self.0.provider().signature_verification_algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -98,11 +110,19 @@ impl ClientCertVerifier for AnyCertificate {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &self.0.provider().signature_verification_algorithms)
+        verify_tls13_signature(
+            message,
+            cert,
+            dss,
+            &self.0.provider().signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.provider().signature_verification_algorithms.supported_schemes()
+        self.0
+            .provider()
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }
 
@@ -112,7 +132,10 @@ mod tests {
 
     #[test]
     fn an_unknown_tls_version_is_refused_in_gos_words() {
-        assert_eq!(versions("x").err(), Some("unknown tls version \"x\"".to_owned()));
+        assert_eq!(
+            versions("x").err(),
+            Some("unknown tls version \"x\"".to_owned())
+        );
         assert_eq!(versions("VersionTLS13").map(<[_]>::len), Ok(1));
     }
 }

@@ -157,18 +157,29 @@ impl HttpClient {
             }
         });
         // The task ends without an answer only if the process is killed.
-        delivered.await.unwrap_or_else(|_| Err(TransportError::eof()))
+        delivered
+            .await
+            .unwrap_or_else(|_| Err(TransportError::eof()))
     }
 
     async fn open(&self, authority: &Authority) -> Result<Connection, TransportError> {
         let (address, stream) = connect(&self.host, authority, self.security.as_ref()).await?;
-        let handshake = Builder::new().title_case_headers(true).max_buf_size(MAX_BUFFER).handshake(TokioIo::new(stream));
-        let (sender, driver) = handshake.await.map_err(|error| TransportError::http(address, &error))?;
+        let handshake = Builder::new()
+            .title_case_headers(true)
+            .max_buf_size(MAX_BUFFER)
+            .handshake(TokioIo::new(stream));
+        let (sender, driver) = handshake
+            .await
+            .map_err(|error| TransportError::http(address, &error))?;
         self.host.spawn(async move {
             // Its failure reaches whoever waits for an answer.
             let _ = driver.await;
         });
-        Ok(Connection { address, sender, idle_since: Instant::now() })
+        Ok(Connection {
+            address,
+            sender,
+            idle_since: Instant::now(),
+        })
     }
 
     fn take_idle(&self, authority: &Authority) -> Option<Connection> {
@@ -176,7 +187,9 @@ impl HttpClient {
         let connections = idle.get_mut(authority)?;
         let mut found = None;
         while found.is_none() && !connections.is_empty() {
-            found = connections.pop().filter(|connection| !connection.sender.is_closed());
+            found = connections
+                .pop()
+                .filter(|connection| !connection.sender.is_closed());
         }
         if connections.is_empty() {
             idle.remove(authority);
@@ -219,7 +232,10 @@ impl HttpClient {
 
     fn oldest_idle(&self) -> Option<Instant> {
         let idle = self.idle.borrow();
-        idle.values().flatten().map(|connection| connection.idle_since).min()
+        idle.values()
+            .flatten()
+            .map(|connection| connection.idle_since)
+            .min()
     }
 }
 
@@ -233,7 +249,11 @@ impl Response {
     ///
     /// `unexpected EOF` and the like; [`ErrorKind::Malformed`] if the body is
     /// larger than `limit` bytes.
-    pub async fn read_into(mut self, buffer: &mut Vec<u8>, limit: usize) -> Result<(), TransportError> {
+    pub async fn read_into(
+        mut self,
+        buffer: &mut Vec<u8>,
+        limit: usize,
+    ) -> Result<(), TransportError> {
         buffer.clear();
         while let Some(chunk) = self.chunk().await? {
             if buffer.len() + chunk.len() > limit {
@@ -241,7 +261,11 @@ impl Response {
             }
             buffer.extend_from_slice(&chunk);
         }
-        if self.headers.get(header::CONTENT_ENCODING).is_some_and(|value| value == "gzip") {
+        if self
+            .headers
+            .get(header::CONTENT_ENCODING)
+            .is_some_and(|value| value == "gzip")
+        {
             *buffer = gunzip(buffer, limit)?;
         }
         self.client.keep(&self.authority, self.connection);
@@ -263,7 +287,9 @@ impl Response {
                         return Ok(Some(data));
                     }
                 }
-                Some(Err(error)) => return Err(TransportError::http(self.connection.address, &error).in_body()),
+                Some(Err(error)) => {
+                    return Err(TransportError::http(self.connection.address, &error).in_body());
+                }
             }
         }
     }
@@ -284,7 +310,10 @@ fn gunzip(compressed: &[u8], limit: usize) -> Result<Vec<u8>, TransportError> {
         Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
             Err(TransportError::new(ErrorKind::Malformed, "unexpected EOF"))
         }
-        Err(_) => Err(TransportError::new(ErrorKind::Malformed, "gzip: invalid header")),
+        Err(_) => Err(TransportError::new(
+            ErrorKind::Malformed,
+            "gzip: invalid header",
+        )),
     }
 }
 
@@ -298,14 +327,20 @@ mod tests {
         std::io::Write::write_all(&mut encoder, &vec![0; 3 << 20]).expect("writing to memory");
         let compressed = encoder.finish().expect("writing to memory");
         assert!(compressed.len() < 1 << 16);
-        assert_eq!(gunzip(&compressed, 4 << 20).map(|plain| plain.len()), Ok(3 << 20));
+        assert_eq!(
+            gunzip(&compressed, 4 << 20).map(|plain| plain.len()),
+            Ok(3 << 20)
+        );
         let error = gunzip(&compressed, 2 << 20).expect_err("larger than the limit");
         assert_eq!(error.text, "response body is larger than 2 MiB");
     }
 
     #[test]
     fn literal_ipv6_addresses_are_bracketed() {
-        let authority = Authority { host: "fd00::1".into(), port: 10250 };
+        let authority = Authority {
+            host: "fd00::1".into(),
+            port: 10250,
+        };
         assert_eq!(authority.to_string(), "[fd00::1]:10250");
     }
 }

@@ -56,7 +56,10 @@ pub(super) async fn connect(
 /// Looks the name up and tries its addresses in order; the first error counts.
 ///
 /// Source: Go `net: (*sysDialer).dialSerial`.
-async fn dial(host: &Host, authority: &Authority) -> Result<(SocketAddr, BoxStream), TransportError> {
+async fn dial(
+    host: &Host,
+    authority: &Authority,
+) -> Result<(SocketAddr, BoxStream), TransportError> {
     let mut trying = None;
     let attempt = async {
         let addresses = match authority.host.parse::<IpAddr>() {
@@ -96,11 +99,17 @@ async fn handshake(
 ) -> Result<BoxStream, TransportError> {
     let name = security.server_name.as_deref().unwrap_or(&authority.host);
     let Ok(server_name) = ServerName::try_from(name.to_owned()) else {
-        let text = format!("tls: failed to verify certificate: x509: certificate is not valid for any names, but wanted to match {name}");
+        let text = format!(
+            "tls: failed to verify certificate: x509: certificate is not valid for any names, but wanted to match {name}"
+        );
         return Err(TransportError::new(ErrorKind::Tls, text));
     };
     let connector = TlsConnector::from(Arc::clone(&security.config));
-    match connector.connect(server_name, FirstBytes::of(stream)).into_fallible().await {
+    match connector
+        .connect(server_name, FirstBytes::of(stream))
+        .into_fallible()
+        .await
+    {
         Ok(stream) => Ok(Box::new(stream)),
         Err((error, stream)) => Err(TransportError::handshake(address, &error, stream.seen())),
     }
@@ -116,7 +125,11 @@ struct FirstBytes {
 
 impl FirstBytes {
     fn of(stream: BoxStream) -> Self {
-        Self { stream, first: [0; 5], length: 0 }
+        Self {
+            stream,
+            first: [0; 5],
+            length: 0,
+        }
     }
 
     fn seen(&self) -> &[u8] {
@@ -125,7 +138,11 @@ impl FirstBytes {
 }
 
 impl AsyncRead for FirstBytes {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(cx, buf);
         let wanted = self.first.len() - self.length;
@@ -141,7 +158,11 @@ impl AsyncRead for FirstBytes {
 }
 
 impl AsyncWrite for FirstBytes {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 

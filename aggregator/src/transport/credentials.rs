@@ -41,9 +41,10 @@ impl HeaderSource {
                 path: path.clone(),
                 read: RefCell::new(None),
             },
-            Credentials::Basic { username, password } => {
-                fixed(format!("Basic {}", base64(format!("{username}:{password}").as_bytes())))
-            }
+            Credentials::Basic { username, password } => fixed(format!(
+                "Basic {}",
+                base64(format!("{username}:{password}").as_bytes())
+            )),
         };
         Self { host, origin }
     }
@@ -85,7 +86,10 @@ fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
-        let group = chunk.iter().fold(0u32, |group, &byte| group << 8 | u32::from(byte)) << (8 * (3 - chunk.len()));
+        let group = chunk
+            .iter()
+            .fold(0u32, |group, &byte| group << 8 | u32::from(byte))
+            << (8 * (3 - chunk.len()));
         for position in 0..4 {
             if position <= chunk.len() {
                 let index = group >> (18 - 6 * position) & 0x3f;
@@ -105,7 +109,14 @@ mod tests {
     #[test]
     fn base64_pads_to_groups_of_four() {
         // Source: RFC 4648 section 10.
-        for (bytes, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("foobar", "Zm9vYmFy")] {
+        for (bytes, text) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+            ("foobar", "Zm9vYmFy"),
+        ] {
             assert_eq!(base64(bytes.as_bytes()), text);
         }
     }

@@ -64,7 +64,10 @@ pub struct TransportError {
 impl TransportError {
     /// A failure of this kind with this text.
     pub fn new(kind: ErrorKind, text: impl Into<String>) -> Self {
-        Self { kind, text: text.into() }
+        Self {
+            kind,
+            text: text.into(),
+        }
     }
 
     /// The request's deadline passed.
@@ -92,7 +95,10 @@ impl TransportError {
             | LookupError::Timeout { server } => server,
         };
         let on = server.map_or(String::new(), |server| format!(" on {server}"));
-        Self::new(ErrorKind::Dns, format!("dial tcp: lookup {name}{on}: {error}"))
+        Self::new(
+            ErrorKind::Dns,
+            format!("dial tcp: lookup {name}{on}: {error}"),
+        )
     }
 
     pub(super) fn dial_timeout(address: Option<SocketAddr>, authority: &Authority) -> Self {
@@ -105,13 +111,25 @@ impl TransportError {
 
     pub(super) fn dial(address: SocketAddr, error: &io::Error) -> Self {
         let (kind, text) = match error.kind() {
-            io::ErrorKind::ConnectionRefused => (ErrorKind::Refused, "connect: connection refused".to_owned()),
-            io::ErrorKind::HostUnreachable => (ErrorKind::Unreachable, "connect: no route to host".to_owned()),
-            io::ErrorKind::NetworkUnreachable => {
-                (ErrorKind::Unreachable, "connect: network is unreachable".to_owned())
+            io::ErrorKind::ConnectionRefused => {
+                (ErrorKind::Refused, "connect: connection refused".to_owned())
             }
-            io::ErrorKind::TimedOut => (ErrorKind::Timeout, "connect: connection timed out".to_owned()),
-            io::ErrorKind::ConnectionReset => (ErrorKind::Reset, "connect: connection reset by peer".to_owned()),
+            io::ErrorKind::HostUnreachable => (
+                ErrorKind::Unreachable,
+                "connect: no route to host".to_owned(),
+            ),
+            io::ErrorKind::NetworkUnreachable => (
+                ErrorKind::Unreachable,
+                "connect: network is unreachable".to_owned(),
+            ),
+            io::ErrorKind::TimedOut => (
+                ErrorKind::Timeout,
+                "connect: connection timed out".to_owned(),
+            ),
+            io::ErrorKind::ConnectionReset => (
+                ErrorKind::Reset,
+                "connect: connection reset by peer".to_owned(),
+            ),
             _ => (ErrorKind::Unreachable, format!("connect: {error}")),
         };
         Self::new(kind, format!("dial tcp {address}: {text}"))
@@ -120,11 +138,15 @@ impl TransportError {
     /// A handshake that failed; `first` are the first bytes the peer sent.
     pub(super) fn handshake(address: SocketAddr, error: &io::Error, first: &[u8]) -> Self {
         match rustls_error(error) {
-            Some(rustls::Error::InvalidMessage(_)) if first == b"HTTP/" => {
-                Self::new(ErrorKind::Malformed, "http: server gave HTTP response to HTTPS client")
-            }
+            Some(rustls::Error::InvalidMessage(_)) if first == b"HTTP/" => Self::new(
+                ErrorKind::Malformed,
+                "http: server gave HTTP response to HTTPS client",
+            ),
             Some(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)) => {
-                Self::new(ErrorKind::Tls, "tls: first record does not look like a TLS handshake")
+                Self::new(
+                    ErrorKind::Tls,
+                    "tls: first record does not look like a TLS handshake",
+                )
             }
             Some(error) => Self::tls(error),
             None => Self::io(address, error),
@@ -133,12 +155,15 @@ impl TransportError {
 
     fn tls(error: &rustls::Error) -> Self {
         let text = match error {
-            rustls::Error::AlertReceived(alert) => format!("remote error: tls: {}", alert_text(*alert)),
+            rustls::Error::AlertReceived(alert) => {
+                format!("remote error: tls: {}", alert_text(*alert))
+            }
             rustls::Error::InvalidCertificate(rustls::CertificateError::Other(reason)) => {
                 format!("tls: failed to verify certificate: {reason}")
             }
             rustls::Error::InvalidCertificate(_) => {
-                "tls: failed to parse certificate from server: x509: malformed certificate".to_owned()
+                "tls: failed to parse certificate from server: x509: malformed certificate"
+                    .to_owned()
             }
             other => format!("tls: {other}"),
         };
@@ -155,16 +180,22 @@ impl TransportError {
         }
         match error.kind() {
             io::ErrorKind::UnexpectedEof => Self::eof(),
-            io::ErrorKind::ConnectionReset => {
-                Self::new(ErrorKind::Reset, format!("read tcp {address}: read: connection reset by peer"))
-            }
-            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionAborted => {
-                Self::new(ErrorKind::Reset, format!("write tcp {address}: write: broken pipe"))
-            }
-            io::ErrorKind::TimedOut => {
-                Self::new(ErrorKind::Timeout, format!("read tcp {address}: read: connection timed out"))
-            }
-            _ => Self::new(ErrorKind::Reset, format!("read tcp {address}: read: {error}")),
+            io::ErrorKind::ConnectionReset => Self::new(
+                ErrorKind::Reset,
+                format!("read tcp {address}: read: connection reset by peer"),
+            ),
+            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionAborted => Self::new(
+                ErrorKind::Reset,
+                format!("write tcp {address}: write: broken pipe"),
+            ),
+            io::ErrorKind::TimedOut => Self::new(
+                ErrorKind::Timeout,
+                format!("read tcp {address}: read: connection timed out"),
+            ),
+            _ => Self::new(
+                ErrorKind::Reset,
+                format!("read tcp {address}: read: {error}"),
+            ),
         }
     }
 
@@ -274,10 +305,19 @@ mod tests {
     #[test]
     fn dial_errors_read_as_in_the_recordings() {
         let check = |kind: io::ErrorKind, text: &str| {
-            assert_eq!(TransportError::dial(address(), &io::Error::from(kind)).text, text);
+            assert_eq!(
+                TransportError::dial(address(), &io::Error::from(kind)).text,
+                text
+            );
         };
-        check(io::ErrorKind::ConnectionRefused, "dial tcp 10.98.0.1:10250: connect: connection refused");
-        check(io::ErrorKind::HostUnreachable, "dial tcp 10.98.0.1:10250: connect: no route to host");
+        check(
+            io::ErrorKind::ConnectionRefused,
+            "dial tcp 10.98.0.1:10250: connect: connection refused",
+        );
+        check(
+            io::ErrorKind::HostUnreachable,
+            "dial tcp 10.98.0.1:10250: connect: no route to host",
+        );
     }
 
     #[test]
@@ -285,7 +325,10 @@ mod tests {
         let alert = rustls::Error::AlertReceived(AlertDescription::InternalError);
         let error = io::Error::new(io::ErrorKind::InvalidData, alert);
         let error = TransportError::handshake(address(), &error, b"\x15\x03\x03\x00\x02");
-        assert_eq!(error, TransportError::new(ErrorKind::Tls, "remote error: tls: internal error"));
+        assert_eq!(
+            error,
+            TransportError::new(ErrorKind::Tls, "remote error: tls: internal error")
+        );
     }
 
     #[test]
@@ -293,8 +336,14 @@ mod tests {
         let broken = rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType);
         let error = io::Error::new(io::ErrorKind::InvalidData, broken);
         let text = |first: &[u8]| TransportError::handshake(address(), &error, first).text;
-        assert_eq!(text(b"HTTP/"), "http: server gave HTTP response to HTTPS client");
-        assert_eq!(text(b"SSH-2"), "tls: first record does not look like a TLS handshake");
+        assert_eq!(
+            text(b"HTTP/"),
+            "http: server gave HTTP response to HTTPS client"
+        );
+        assert_eq!(
+            text(b"SSH-2"),
+            "tls: first record does not look like a TLS handshake"
+        );
     }
 
     #[test]

@@ -62,7 +62,9 @@ impl Identity {
 /// The certificates in a PEM file; other blocks are skipped.
 #[must_use]
 pub fn certificates(pem: &[u8]) -> Vec<CertificateDer<'static>> {
-    CertificateDer::pem_slice_iter(pem).filter_map(Result::ok).collect()
+    CertificateDer::pem_slice_iter(pem)
+        .filter_map(Result::ok)
+        .collect()
 }
 
 impl Tls {
@@ -98,12 +100,16 @@ impl Tls {
     ///
     /// If the identity's key and certificate do not belong together.
     pub fn client(&self, trust: Trust, identity: Option<Identity>) -> Result<ClientConfig, String> {
-        let verifier = GoVerifier { trust, tls: self.clone() };
-        let builder = ClientConfig::builder_with_details(Arc::clone(&self.provider), self.time_provider())
-            .with_safe_default_protocol_versions()
-            .expect("ring has cipher suites for TLS 1.2 and 1.3")
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(verifier));
+        let verifier = GoVerifier {
+            trust,
+            tls: self.clone(),
+        };
+        let builder =
+            ClientConfig::builder_with_details(Arc::clone(&self.provider), self.time_provider())
+                .with_safe_default_protocol_versions()
+                .expect("ring has cipher suites for TLS 1.2 and 1.3")
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(verifier));
         let mut config = match identity {
             Some(identity) => builder
                 .with_client_auth_cert(identity.chain, identity.key)
@@ -170,7 +176,12 @@ impl ServerCertVerifier for GoVerifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, &self.tls.provider.signature_verification_algorithms)
+        verify_tls12_signature(
+            message,
+            cert,
+            dss,
+            &self.tls.provider.signature_verification_algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -179,11 +190,19 @@ impl ServerCertVerifier for GoVerifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &self.tls.provider.signature_verification_algorithms)
+        verify_tls13_signature(
+            message,
+            cert,
+            dss,
+            &self.tls.provider.signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.tls.provider.signature_verification_algorithms.supported_schemes()
+        self.tls
+            .provider
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }
 

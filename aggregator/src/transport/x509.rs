@@ -1,8 +1,6 @@
 //! What Go's `crypto/x509` says of a certificate: the same checks in the same
 //! order, with the same texts.
 
-use std::net::IpAddr;
-
 use rustls::RootCertStore;
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
 use rustls::crypto::WebPkiSupportedAlgorithms;
@@ -12,9 +10,10 @@ use rustls::{CertificateError, Error as TlsError};
 use seam::Timestamp;
 use thiserror::Error;
 use x509_parser::certificate::X509Certificate;
-use x509_parser::extensions::{AuthorityKeyIdentifier, GeneralName, ParsedExtension};
+use x509_parser::extensions::{AuthorityKeyIdentifier, ParsedExtension};
 use x509_parser::prelude::FromDer;
 
+use super::host_name::check_host;
 use crate::klog::Quoted;
 
 /// Why a certificate is not accepted, in Go's words.
@@ -160,7 +159,9 @@ impl Authorities {
                 issuers.push(intermediate.issuer().as_raw().to_vec());
             }
         }
-        self.known.iter().filter(move |authority| issuers.contains(&authority.subject))
+        self.known
+            .iter()
+            .filter(move |authority| issuers.contains(&authority.subject))
     }
 
     fn explain(
@@ -176,7 +177,9 @@ impl Authorities {
         };
         let text = match error {
             E::ExpiredContext { not_after, .. } => expired(now, "after", seconds(*not_after)),
-            E::NotValidYetContext { not_before, .. } => expired(now, "before", seconds(*not_before)),
+            E::NotValidYetContext { not_before, .. } => {
+                expired(now, "before", seconds(*not_before))
+            }
             E::InvalidPurpose | E::InvalidPurposeContext { .. } => {
                 "x509: certificate specifies an incompatible key usage".to_owned()
             }
@@ -220,7 +223,10 @@ impl Validity {
 /// # Errors
 ///
 /// Go's text if it is not.
-pub(crate) fn check_validity(certificate: &X509Certificate<'_>, now: Timestamp) -> Result<(), X509Error> {
+pub(crate) fn check_validity(
+    certificate: &X509Certificate<'_>,
+    now: Timestamp,
+) -> Result<(), X509Error> {
     Validity::of(certificate).check(now)
 }
 
@@ -237,13 +243,19 @@ pub(crate) fn identity(certificate: &X509Certificate<'_>) -> String {
     for extension in certificate.extensions() {
         match extension.parsed_extension() {
             ParsedExtension::SubjectKeyIdentifier(key) => subject_key = hex(key.0),
-            ParsedExtension::AuthorityKeyIdentifier(AuthorityKeyIdentifier { key_identifier: Some(key), .. }) => {
+            ParsedExtension::AuthorityKeyIdentifier(AuthorityKeyIdentifier {
+                key_identifier: Some(key),
+                ..
+            }) => {
                 authority_key = hex(key.0);
             }
             _ => {}
         }
     }
-    format!("SN={}, SKID={subject_key}, AKID={authority_key}", certificate.tbs_certificate.serial)
+    format!(
+        "SN={}, SKID={subject_key}, AKID={authority_key}",
+        certificate.tbs_certificate.serial
+    )
 }
 
 /// Reads a certificate.
@@ -285,7 +297,9 @@ fn rfc3339(seconds: i64) -> String {
 
 fn display_name(certificate: &X509Certificate<'_>) -> String {
     let subject = certificate.subject();
-    let text = |attribute: &x509_parser::x509::AttributeTypeAndValue<'_>| attribute.as_str().ok().map(str::to_owned);
+    let text = |attribute: &x509_parser::x509::AttributeTypeAndValue<'_>| {
+        attribute.as_str().ok().map(str::to_owned)
+    };
     let common = subject.iter_common_name().next().and_then(text);
     let named = common.or_else(|| subject.iter_organization().next().and_then(text));
     named.unwrap_or_else(|| format!("serial:{}", certificate.tbs_certificate.serial))
@@ -293,88 +307,15 @@ fn display_name(certificate: &X509Certificate<'_>) -> String {
 
 /// What Go's signature check says, by the algorithm of the signature.
 fn signature_failure(certificate: &X509Certificate<'_>) -> &'static str {
-    match certificate.signature_algorithm.algorithm.to_id_string().as_str() {
+    match certificate
+        .signature_algorithm
+        .algorithm
+        .to_id_string()
+        .as_str()
+    {
         "1.3.101.112" => "x509: Ed25519 verification failure",
         oid if oid.starts_with("1.2.840.10045.4.") => "x509: ECDSA verification failure",
         _ => "crypto/rsa: verification error",
-    }
-}
-
-/// Source: Go `crypto/x509/verify.go: (*Certificate).VerifyHostname,
-/// HostnameError.Error`.
-fn check_host(certificate: &X509Certificate<'_>, host: &str) -> Result<(), X509Error> {
-    let mut names: Vec<&str> = Vec::new();
-    let mut addresses: Vec<IpAddr> = Vec::new();
-    let alternatives = certificate.subject_alternative_name().ok().flatten();
-    for name in alternatives.iter().flat_map(|extension| &extension.value.general_names) {
-        match name {
-            GeneralName::DNSName(name) => names.push(name),
-            GeneralName::IPAddress(bytes) => addresses.extend(ip_address(bytes)),
-            _ => {}
-        }
-    }
-    let address: Option<IpAddr> = host.parse().ok();
-    let matches = match address {
-        Some(address) => addresses.contains(&address),
-        None => names.iter().any(|pattern| matches_host(pattern, host)),
-    };
-    if matches {
-        return Ok(());
-    }
-    let common_name = certificate.subject().iter_common_name().next().and_then(|name| name.as_str().ok());
-    if alternatives.is_none() && common_name.is_some_and(|name| matches_host(name, host)) {
-        let text = "x509: certificate relies on legacy Common Name field, use SANs instead";
-        return Err(X509Error(text.to_owned()));
-    }
-    let (valid, count, what) = match address {
-        Some(_) if addresses.is_empty() => {
-            return Err(X509Error(format!(
-                "x509: cannot validate certificate for {host} because it doesn't contain any IP SANs"
-            )));
-        }
-        Some(_) => {
-            let listed: Vec<String> = addresses.iter().map(IpAddr::to_string).collect();
-            (listed.join(", "), addresses.len(), "IP SANs")
-        }
-        None => (names.join(", "), names.len(), "names"),
-    };
-    Err(X509Error(if valid.is_empty() {
-        format!("x509: certificate is not valid for any names, but wanted to match {host}")
-    } else if count >= 100 {
-        format!("x509: certificate is valid for {count} {what}, but none matched {host}")
-    } else {
-        format!("x509: certificate is valid for {valid}, not {host}")
-    }))
-}
-
-fn ip_address(bytes: &[u8]) -> Option<IpAddr> {
-    match bytes.len() {
-        4 => <[u8; 4]>::try_from(bytes).ok().map(IpAddr::from),
-        16 => <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from),
-        _ => None,
-    }
-}
-
-/// Source: Go `crypto/x509/verify.go: matchHostnames`.
-fn matches_host(pattern: &str, host: &str) -> bool {
-    let host = host.strip_suffix('.').unwrap_or(host);
-    if pattern.is_empty() || host.is_empty() {
-        return false;
-    }
-    let mut pattern = pattern.split('.');
-    let mut host = host.split('.');
-    let mut first = true;
-    loop {
-        match (pattern.next(), host.next()) {
-            (None, None) => return true,
-            (Some(wanted), Some(label)) => {
-                if !(first && wanted == "*" || wanted.eq_ignore_ascii_case(label)) {
-                    return false;
-                }
-            }
-            _ => return false,
-        }
-        first = false;
     }
 }
 
@@ -406,12 +347,19 @@ mod tests {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.distinguished_name.push(DnType::CommonName, name);
         let certificate = params.self_signed(&key).expect("a certificate");
-        Pki { authority: certificate.der().clone(), issuer: Issuer::new(params, key) }
+        Pki {
+            authority: certificate.der().clone(),
+            issuer: Issuer::new(params, key),
+        }
     }
 
     fn leaf(pki: &Pki, names: &[&str]) -> CertificateDer<'static> {
         let key = KeyPair::generate_for(&rcgen::PKCS_ED25519).expect("a key");
-        params(names, START, 30).signed_by(&key, &pki.issuer).expect("a certificate").der().clone()
+        params(names, START, 30)
+            .signed_by(&key, &pki.issuer)
+            .expect("a certificate")
+            .der()
+            .clone()
     }
 
     fn check(trusted: &Pki, leaf: &CertificateDer<'_>, host: &str, days: i64, expected: &str) {
@@ -419,7 +367,10 @@ mod tests {
         let algorithms = rustls::crypto::ring::default_provider().signature_verification_algorithms;
         let authorities = Authorities::new(std::slice::from_ref(&trusted.authority));
         let verdict = authorities.verify_server(leaf, &[], host, now, &algorithms);
-        assert_eq!(verdict.map_or_else(|error| error.0, |()| String::new()), expected);
+        assert_eq!(
+            verdict.map_or_else(|error| error.0, |()| String::new()),
+            expected
+        );
     }
 
     #[test]
@@ -435,8 +386,20 @@ mod tests {
     fn host_errors_list_what_the_certificate_is_for() {
         let pki = authority("kubernetes", 100);
         let leaf = leaf(&pki, &["10.0.0.1", "10.0.0.2", "a.b.example.org", "node-1"]);
-        check(&pki, &leaf, "10.0.0.9", 1, "x509: certificate is valid for 10.0.0.1, 10.0.0.2, not 10.0.0.9");
-        check(&pki, &leaf, "node-2", 1, "x509: certificate is valid for a.b.example.org, node-1, not node-2");
+        check(
+            &pki,
+            &leaf,
+            "10.0.0.9",
+            1,
+            "x509: certificate is valid for 10.0.0.1, 10.0.0.2, not 10.0.0.9",
+        );
+        check(
+            &pki,
+            &leaf,
+            "node-2",
+            1,
+            "x509: certificate is valid for a.b.example.org, node-1, not node-2",
+        );
     }
 
     #[test]
@@ -471,8 +434,20 @@ mod tests {
             "x509: certificate has expired or is not yet valid: current time 2023-12-15T22:13:20Z is after \
              2023-12-14T22:13:20Z",
         );
-        check(&pki, &foreign, "node-2", 1, "x509: certificate is valid for node-1, not node-2");
-        check(&pki, &foreign, "node-1", 1, "x509: certificate signed by unknown authority");
+        check(
+            &pki,
+            &foreign,
+            "node-2",
+            1,
+            "x509: certificate is valid for node-1, not node-2",
+        );
+        check(
+            &pki,
+            &foreign,
+            "node-1",
+            1,
+            "x509: certificate signed by unknown authority",
+        );
     }
 
     #[test]

@@ -10,7 +10,8 @@ use std::task::{Context, Poll};
 
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use seam::{
-    BoxListener, BoxStream, Entropy, Files, Host, Listener, LookupError, Network, Random, Timestamp, WallClock,
+    BoxListener, BoxStream, Entropy, Files, Host, Listener, LookupError, Network, Random,
+    Timestamp, WallClock,
 };
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -27,8 +28,13 @@ impl Wires {
         let address: IpAddr = address.parse().expect("a literal address");
         Host::new(
             &address.to_string(),
-            Rc::new(Wire { wires: self.clone(), address }),
-            Arc::new(Clock { started: Instant::now() }),
+            Rc::new(Wire {
+                wires: self.clone(),
+                address,
+            }),
+            Arc::new(Clock {
+                started: Instant::now(),
+            }),
             Rc::new(Numbers),
             Rc::new(Disk::default()),
         )
@@ -59,7 +65,9 @@ impl Network for Wire {
         let (near, far) = tokio::io::duplex(64 * 1024);
         let peer = SocketAddr::new(self.address, 40_000);
         let wires = self.wires.0.borrow();
-        let sent = wires.get(&address).is_some_and(|port| port.send((Box::new(far), peer)).is_ok());
+        let sent = wires
+            .get(&address)
+            .is_some_and(|port| port.send((Box::new(far), peer)).is_ok());
         let result = if sent {
             Ok(Box::new(near) as BoxStream)
         } else {
@@ -69,7 +77,11 @@ impl Network for Wire {
     }
 
     fn listen(&self, address: SocketAddr) -> LocalBoxFuture<'static, io::Result<BoxListener>> {
-        let ip = if address.ip().is_unspecified() { self.address } else { address.ip() };
+        let ip = if address.ip().is_unspecified() {
+            self.address
+        } else {
+            address.ip()
+        };
         let address = SocketAddr::new(ip, address.port());
         let (backlog, connections) = mpsc::unbounded_channel();
         let mut ports = self.wires.0.borrow_mut();
@@ -77,7 +89,10 @@ impl Network for Wire {
             Err(io::ErrorKind::AddrInUse.into())
         } else {
             ports.insert(address, backlog);
-            Ok(Box::new(Port { connections, address }) as BoxListener)
+            Ok(Box::new(Port {
+                connections,
+                address,
+            }) as BoxListener)
         };
         std::future::ready(result).boxed_local()
     }
@@ -95,7 +110,9 @@ struct Port {
 
 impl Listener for Port {
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(BoxStream, SocketAddr)>> {
-        self.connections.poll_recv(cx).map(|next| next.ok_or_else(|| io::ErrorKind::NotConnected.into()))
+        self.connections
+            .poll_recv(cx)
+            .map(|next| next.ok_or_else(|| io::ErrorKind::NotConnected.into()))
     }
 
     fn local_addr(&self) -> SocketAddr {
@@ -107,7 +124,9 @@ struct Numbers;
 
 impl Entropy for Numbers {
     fn stream(&self, name: &str) -> Box<dyn Random> {
-        let seed = name.bytes().fold(7_u64, |seed, byte| seed.wrapping_mul(31).wrapping_add(u64::from(byte)));
+        let seed = name.bytes().fold(7_u64, |seed, byte| {
+            seed.wrapping_mul(31).wrapping_add(u64::from(byte))
+        });
         Box::new(Multiplicative(seed | 1))
     }
 }
@@ -116,7 +135,10 @@ struct Multiplicative(u64);
 
 impl Random for Multiplicative {
     fn next_u64(&mut self) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         self.0
     }
 }
@@ -126,11 +148,17 @@ struct Disk(RefCell<BTreeMap<String, Vec<u8>>>);
 
 impl Files for Disk {
     fn read(&self, path: &str) -> io::Result<Vec<u8>> {
-        self.0.borrow().get(path).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
+        self.0
+            .borrow()
+            .get(path)
+            .cloned()
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn write(&self, path: &str, contents: &[u8], _private: bool) -> io::Result<()> {
-        self.0.borrow_mut().insert(path.to_owned(), contents.to_vec());
+        self.0
+            .borrow_mut()
+            .insert(path.to_owned(), contents.to_vec());
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 
 mod machines;
 mod peers;
+mod scraper;
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
@@ -11,8 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aggregator::environment::{
-    ClusterConfig, ClusterSource, ConfigError, Credentials, Environment, Event, Observer, ServerKey, Shutdown,
-    StartCost,
+    ClusterConfig, ClusterSource, ConfigError, Credentials, Environment, Event, Observer,
+    ServerKey, Shutdown, StartCost,
 };
 use aggregator::klog::Line;
 use aggregator::process::{self, Exit};
@@ -58,18 +59,28 @@ struct Seen {
 
 impl Seen {
     fn push(&self, line: String) {
-        self.lines.borrow_mut().push((self.began.elapsed().as_millis(), line));
+        self.lines
+            .borrow_mut()
+            .push((self.began.elapsed().as_millis(), line));
     }
 
     fn all(&self, wanted: &str) -> Vec<String> {
         let lines = self.lines.borrow();
-        lines.iter().filter(|(_, line)| line.contains(wanted)).map(|(_, line)| line.clone()).collect()
+        lines
+            .iter()
+            .filter(|(_, line)| line.contains(wanted))
+            .map(|(_, line)| line.clone())
+            .collect()
     }
 
     /// When the lines that contain `wanted` were told.
     fn times(&self, wanted: &str) -> Vec<u128> {
         let lines = self.lines.borrow();
-        lines.iter().filter(|(_, line)| line.contains(wanted)).map(|(time, _)| *time).collect()
+        lines
+            .iter()
+            .filter(|(_, line)| line.contains(wanted))
+            .map(|(time, _)| *time)
+            .collect()
     }
 }
 
@@ -89,7 +100,9 @@ impl ClusterSource for Cluster {
     fn load(&self, kubeconfig: Option<&str>) -> Result<ClusterConfig, ConfigError> {
         match kubeconfig {
             None => Ok(self.0.clone()),
-            Some(path) => Err(ConfigError { message: format!("stat {path}: no such file or directory") }),
+            Some(path) => Err(ConfigError {
+                message: format!("stat {path}: no such file or directory"),
+            }),
         }
     }
 }
@@ -106,7 +119,10 @@ impl World {
             ca: Authority::new("kubernetes"),
             proxy_ca: Authority::new("front-proxy"),
             api: Rc::new(ApiServer::default()),
-            seen: Rc::new(Seen { began, lines: RefCell::default() }),
+            seen: Rc::new(Seen {
+                began,
+                lines: RefCell::default(),
+            }),
             shutdown: Shutdown::new(),
             began,
         }
@@ -117,9 +133,18 @@ impl World {
         self.api.nodes.borrow_mut().push(node("node-1", NODE));
         self.api.pods.borrow_mut().push(pod("load", "web"));
         *self.api.config_map.borrow_mut() = Some(config_map(&self.ca, &self.proxy_ca));
-        self.api.allowed.borrow_mut().push("system:anonymous".to_owned());
+        self.api
+            .allowed
+            .borrow_mut()
+            .push("system:anonymous".to_owned());
         let machine = self.wires.machine(API_SERVER);
-        self.api.start(&machine, &self.tls, self.ca.issue("apiserver", &[API_SERVER])).await;
+        self.api
+            .start(
+                &machine,
+                &self.tls,
+                self.ca.issue("apiserver", &[API_SERVER]),
+            )
+            .await;
     }
 
     async fn start_kubelet(&self) -> Rc<Kubelet> {
@@ -151,7 +176,8 @@ impl World {
             server_key: ServerKey::Pkcs8Ed25519(key.serialize_der()),
         };
         let arguments: Vec<String> = arguments.split_whitespace().map(str::to_owned).collect();
-        self.host.spawn(async move { process::run(&arguments, environment).await })
+        self.host
+            .spawn(async move { process::run(&arguments, environment).await })
     }
 
     async fn until(&self, milliseconds: u64) {
@@ -159,21 +185,40 @@ impl World {
     }
 
     /// Status and body of a request to the process.
-    async fn get(&self, path: &str, headers: &[(&str, &str)], identity: Option<Identity>) -> (u16, String) {
-        let config = self.tls.client(Trust::Anyone, identity).expect("a matching key");
-        let security = Security { config: Arc::new(config), server_name: None };
+    async fn get(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        identity: Option<Identity>,
+    ) -> (u16, String) {
+        let config = self
+            .tls
+            .client(Trust::Anyone, identity)
+            .expect("a matching key");
+        let security = Security {
+            config: Arc::new(config),
+            server_name: None,
+        };
         let client = HttpClient::new(self.wires.machine("10.42.0.1"), Some(security));
         let mut request = Request::get(path).header("host", SERVER);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let address = Address { host: SERVER.into(), port: 10250 };
-        let request = request.body(Full::<Bytes>::default()).expect("a valid request");
+        let address = Address {
+            host: SERVER.into(),
+            port: 10250,
+        };
+        let request = request
+            .body(Full::<Bytes>::default())
+            .expect("a valid request");
         match client.send(&address, request).await {
             Ok(response) => {
                 let status = response.status.as_u16();
                 let mut body = Vec::new();
-                response.read_into(&mut body, 1 << 20).await.expect("a complete body");
+                response
+                    .read_into(&mut body, 1 << 20)
+                    .await
+                    .expect("a complete body");
                 (status, String::from_utf8(body).expect("text"))
             }
             Err(error) => (0, error.text),
@@ -209,22 +254,40 @@ fn a_healthy_process_is_ready_after_its_second_tick() {
             assert_eq!(world.seen.times("Serving {"), [first + 15]);
             let (status, body) = world.get("/readyz", &[], None).await;
             assert_eq!(status, 500);
-            assert!(body.contains("[-]metric-storage-ready failed: reason withheld\n"), "{body}");
+            assert!(
+                body.contains("[-]metric-storage-ready failed: reason withheld\n"),
+                "{body}"
+            );
             assert_eq!(world.get("/livez", &[], None).await, (200, "ok".to_owned()));
             world.until(16_000).await;
-            assert_eq!(world.get("/readyz", &[], None).await, (200, "ok".to_owned()));
+            assert_eq!(
+                world.get("/readyz", &[], None).await,
+                (200, "ok".to_owned())
+            );
             let path = "/apis/metrics.k8s.io/v1beta1/nodes/node-1";
             let (status, body) = world.get(path, &[], None).await;
             assert_eq!(status, 200);
-            assert!(body.contains("\"usage\":{\"cpu\":\"") && body.contains("\"window\":\"15"), "{body}");
-            assert_eq!(kubelet.authorization.borrow().as_deref(), Some("Bearer secret"));
-            assert_eq!(world.seen.all("Failed probe"), ["I] \"Failed probe\" probe=\"metric-storage-ready\" err=\"no metrics to serve\""]);
+            assert!(
+                body.contains("\"usage\":{\"cpu\":\"") && body.contains("\"window\":\"15"),
+                "{body}"
+            );
+            assert_eq!(
+                kubelet.authorization.borrow().as_deref(),
+                Some("Bearer secret")
+            );
+            assert_eq!(
+                world.seen.all("Failed probe"),
+                ["I] \"Failed probe\" probe=\"metric-storage-ready\" err=\"no metrics to serve\""]
+            );
 
             world.shutdown.request();
             let exit = process.await.expect("it ends in good order");
             assert_eq!((exit.code, exit.stderr.as_str()), (0, ""));
             let (status, text) = world.get("/livez", &[], None).await;
-            assert_eq!((status, text.as_str()), (0, "dial tcp 10.42.0.5:10250: connect: connection refused"));
+            assert_eq!(
+                (status, text.as_str()),
+                (0, "dial tcp 10.42.0.5:10250: connect: connection refused")
+            );
         }
     });
 }
@@ -267,14 +330,20 @@ fn the_port_refuses_then_hangs_then_answers() {
         world.start(Version::V0_8, ARGUMENTS);
         world.until(399).await;
         let (status, text) = world.get("/livez", &[], None).await;
-        assert_eq!((status, text.as_str()), (0, "dial tcp 10.42.0.5:10250: connect: connection refused"));
+        assert_eq!(
+            (status, text.as_str()),
+            (0, "dial tcp 10.42.0.5:10250: connect: connection refused")
+        );
         world.until(401).await;
         let began = Instant::now();
         assert_eq!(world.get("/livez", &[], None).await, (200, "ok".to_owned()));
         let bound = world.seen.times("PortBound")[0];
         let serving = world.seen.times("Serving {")[0];
         assert_eq!(bound, 400);
-        assert_eq!(u128::from(began.elapsed().as_millis() as u64) + 401, serving);
+        assert_eq!(
+            u128::from(began.elapsed().as_millis() as u64) + 401,
+            serving
+        );
     });
 }
 
@@ -283,13 +352,24 @@ fn the_port_refuses_then_hangs_then_answers() {
 fn an_api_server_that_refuses_ends_the_process_at_once() {
     run(async || {
         let world = World::new();
-        let exit = world.start(Version::V0_8, ARGUMENTS).await.expect("it ends");
+        let exit = world
+            .start(Version::V0_8, ARGUMENTS)
+            .await
+            .expect("it ends");
         let text = "unable to load configmap based request-header-client-ca-file: Get \
                     \"https://10.43.0.1:6443/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication\": \
                     dial tcp 10.43.0.1:6443: connect: connection refused";
         assert_eq!(exit.code, 2);
-        assert!(exit.stderr.starts_with(&format!("Error: {text}\nUsage:\n")), "{}", exit.stderr);
-        assert!(exit.stderr.ends_with(&format!("\npanic: {text}\n")), "{}", exit.stderr);
+        assert!(
+            exit.stderr.starts_with(&format!("Error: {text}\nUsage:\n")),
+            "{}",
+            exit.stderr
+        );
+        assert!(
+            exit.stderr.ends_with(&format!("\npanic: {text}\n")),
+            "{}",
+            exit.stderr
+        );
         assert_eq!(world.began.elapsed().as_millis(), 450);
     });
 }
@@ -302,9 +382,17 @@ fn an_api_server_that_is_silent_ends_the_process_after_ten_seconds() {
         let silent = world.wires.machine(API_SERVER);
         let address: SocketAddr = ([0, 0, 0, 0], 6443).into();
         let _listener = silent.listen(address).await.expect("a free port");
-        let exit = world.start(Version::V0_9, ARGUMENTS).await.expect("it ends");
+        let exit = world
+            .start(Version::V0_9, ARGUMENTS)
+            .await
+            .expect("it ends");
         assert_eq!(exit.code, 2);
-        assert!(exit.stderr.contains("authentication\": net/http: TLS handshake timeout\n"), "{}", exit.stderr);
+        assert!(
+            exit.stderr
+                .contains("authentication\": net/http: TLS handshake timeout\n"),
+            "{}",
+            exit.stderr
+        );
         assert_eq!(world.began.elapsed().as_millis(), 10_450);
     });
 }
@@ -315,7 +403,10 @@ fn a_forbidden_config_map_is_fatal_and_a_missing_one_is_not() {
         let world = World::new();
         world.start_api_server().await;
         world.api.config_map_status.set(Some(403));
-        let exit = world.start(Version::V0_8, ARGUMENTS).await.expect("it ends");
+        let exit = world
+            .start(Version::V0_8, ARGUMENTS)
+            .await
+            .expect("it ends");
         assert_eq!(exit.code, 2);
         let error = "Error: unable to load configmap based request-header-client-ca-file: configmaps \
                      \"extension-apiserver-authentication\" is forbidden: no\n";
@@ -336,15 +427,33 @@ fn a_forbidden_config_map_is_fatal_and_a_missing_one_is_not() {
 fn a_wrong_command_line_ends_the_process_before_it_does_anything() {
     run(async || {
         let world = World::new();
-        let exit = world.start(Version::V0_8, "--metric-resolution=5s").await.expect("it ends");
-        let text = "metric-resolution should be a time duration at least 10s, but value 5s provided";
+        let exit = world
+            .start(Version::V0_8, "--metric-resolution=5s")
+            .await
+            .expect("it ends");
+        let text =
+            "metric-resolution should be a time duration at least 10s, but value 5s provided";
         assert_eq!(exit.code, 2);
-        assert!(exit.stderr.starts_with(&format!("Error: {text}\n")), "{}", exit.stderr);
-        let exit = world.start(Version::V0_8, "--version").await.expect("it ends");
+        assert!(
+            exit.stderr.starts_with(&format!("Error: {text}\n")),
+            "{}",
+            exit.stderr
+        );
+        let exit = world
+            .start(Version::V0_8, "--version")
+            .await
+            .expect("it ends");
         assert_eq!((exit.code, exit.stdout.as_str()), (0, "v0.8.1\n"));
-        let exit = world.start(Version::V0_8, "--secure-port=99999").await.expect("it ends");
+        let exit = world
+            .start(Version::V0_8, "--secure-port=99999")
+            .await
+            .expect("it ends");
         let text = "failed to create listener: failed to listen on 0.0.0.0:99999: listen tcp: address 99999: invalid port";
-        assert!(exit.stderr.starts_with(&format!("Error: {text}\n")), "{}", exit.stderr);
+        assert!(
+            exit.stderr.starts_with(&format!("Error: {text}\n")),
+            "{}",
+            exit.stderr
+        );
         assert!(world.seen.times("PortBound").is_empty());
     });
 }
@@ -354,7 +463,10 @@ fn without_a_port_to_serve_on_the_process_dies() {
     run(async || {
         let world = World::new();
         world.start_api_server().await;
-        let exit = world.start(Version::V0_8, "--secure-port=0").await.expect("it ends");
+        let exit = world
+            .start(Version::V0_8, "--secure-port=0")
+            .await
+            .expect("it ends");
         assert_eq!(exit.code, 255);
         let line = "F] cannot derive external address port without listening on a secure port.";
         assert_eq!(world.seen.all("F] "), [line]);
@@ -404,7 +516,10 @@ fn failing_kubelets_take_readiness_away() {
         assert_eq!(world.get("/livez", &[], None).await.0, 200);
         // The grid does not move for ticks of ten seconds.
         let starts = world.seen.times("TickStarted");
-        assert!(starts.windows(2).all(|pair| pair[1] - pair[0] == 15_000), "{starts:?}");
+        assert!(
+            starts.windows(2).all(|pair| pair[1] - pair[0] == 15_000),
+            "{starts:?}"
+        );
     });
 }
 
@@ -426,15 +541,44 @@ fn a_proxy_speaks_for_others_only_with_a_certificate_of_its_authority() {
         };
         let proxy = || Some(world.proxy_ca.issue("front-proxy-client", &[]));
         check("ada", proxy(), 200, "\"items\":[]").await;
-        check("bob", proxy(), 403, "User \\\"bob\\\" cannot list resource \\\"nodes\\\"").await;
-        check("ada", None, 403, "User \\\"system:anonymous\\\" cannot list").await;
-        check("ada", Some(world.proxy_ca.issue("stranger", &[])), 401, "\"Unauthorized\"").await;
-        check("ada", Some(Authority::new("foreign").issue("front-proxy-client", &[])), 401, "\"Unauthorized\"").await;
+        check(
+            "bob",
+            proxy(),
+            403,
+            "User \\\"bob\\\" cannot list resource \\\"nodes\\\"",
+        )
+        .await;
+        check(
+            "ada",
+            None,
+            403,
+            "User \\\"system:anonymous\\\" cannot list",
+        )
+        .await;
+        check(
+            "ada",
+            Some(world.proxy_ca.issue("stranger", &[])),
+            401,
+            "\"Unauthorized\"",
+        )
+        .await;
+        check(
+            "ada",
+            Some(Authority::new("foreign").issue("front-proxy-client", &[])),
+            401,
+            "\"Unauthorized\"",
+        )
+        .await;
         // A client's own certificate counts for itself.
         check("bob", Some(world.ca.issue("ada", &[])), 200, "\"items\":[]").await;
         let refusals = world.seen.all("Unable to authenticate the request");
-        assert!(refusals[1].contains("x509: certificate signed by unknown authority"), "{refusals:?}");
-        let (status, _) = world.get("/livez", &[("authorization", "Bearer nobody")], None).await;
+        assert!(
+            refusals[1].contains("x509: certificate signed by unknown authority"),
+            "{refusals:?}"
+        );
+        let (status, _) = world
+            .get("/livez", &[("authorization", "Bearer nobody")], None)
+            .await;
         assert_eq!(status, 401);
     });
 }
@@ -449,7 +593,10 @@ fn access_is_asked_for_once_in_ten_seconds() {
         world.until(2_000).await;
         let reviews = || {
             let requests = world.api.requests.borrow();
-            requests.iter().filter(|request| request.contains("subjectaccessreviews?timeout=10s")).count()
+            requests
+                .iter()
+                .filter(|request| request.contains("subjectaccessreviews?timeout=10s"))
+                .count()
         };
         let path = "/apis/metrics.k8s.io/v1beta1/nodes";
         for _ in 0..5 {
@@ -481,7 +628,11 @@ fn nodes_that_come_and_go_are_followed() {
             world.until(32_000).await;
             let ticks = world.seen.all("TickStarted");
             let expected = |tick, nodes| format!("TickStarted {{ tick: {tick}, nodes: {nodes} }}");
-            assert_eq!(ticks, [expected(1, 1), expected(2, 2), expected(3, 1)], "{version}");
+            assert_eq!(
+                ticks,
+                [expected(1, 1), expected(2, 2), expected(3, 1)],
+                "{version}"
+            );
         }
     });
 }
@@ -497,16 +648,24 @@ fn the_first_requests_are_those_of_client_go() {
             world.until(1_000).await;
             let nodes = |request: &&String| request.contains("/api/v1/nodes");
             let requests = world.api.requests.borrow();
-            let shape = |request: &String| request.split("&timeout=").next().unwrap_or_default().to_owned();
+            let shape = |request: &String| {
+                request
+                    .split("&timeout=")
+                    .next()
+                    .unwrap_or_default()
+                    .to_owned()
+            };
             requests.iter().filter(nodes).map(shape).collect::<Vec<_>>()
         };
         let list = "GET /api/v1/nodes?limit=500&resourceVersion=0";
         let watch = "GET /api/v1/nodes?allowWatchBookmarks=true&resourceVersion=5";
-        let watch_list =
-            "GET /api/v1/nodes?allowWatchBookmarks=true&resourceVersionMatch=NotOlderThan&sendInitialEvents=true";
+        let watch_list = "GET /api/v1/nodes?allowWatchBookmarks=true&resourceVersionMatch=NotOlderThan&sendInitialEvents=true";
         assert_eq!(requests(Version::V0_8, false).await, [list, watch]);
         assert_eq!(requests(Version::V0_9, false).await, [watch_list]);
-        assert_eq!(requests(Version::V0_9, true).await, [watch_list, list, watch]);
+        assert_eq!(
+            requests(Version::V0_9, true).await,
+            [watch_list, list, watch]
+        );
     });
 }
 
@@ -523,7 +682,10 @@ fn a_process_whose_caches_do_not_fill_says_why_and_can_be_stopped() {
                     reflector=\"sigs.k8s.io/metrics-server/pkg/server/server.go:96\" type=\"*v1.Node\"";
         let lines = world.seen.all("*v1.Node:");
         // At 0 s and after waits of 0.8 s, 1.6 s, … that are at most doubled.
-        assert!((4..=6).contains(&lines.len()) && lines.iter().all(|found| found == line), "{lines:?}");
+        assert!(
+            (4..=6).contains(&lines.len()) && lines.iter().all(|found| found == line),
+            "{lines:?}"
+        );
         world.shutdown.request();
         assert_eq!(process.await.expect("it ends").code, 0);
         assert!(world.seen.all("Serving {").is_empty());
@@ -539,7 +701,10 @@ fn what_a_port_answers_instead_of_tls_is_told() {
         world.start_api_server().await;
         let answer = Rc::new(Cell::new(&b""[..]));
         let machine = world.wires.machine(NODE);
-        let mut listener = machine.listen(([0, 0, 0, 0], 10250).into()).await.expect("a free port");
+        let mut listener = machine
+            .listen(([0, 0, 0, 0], 10250).into())
+            .await
+            .expect("a free port");
         let (replies, task_machine) = (Rc::clone(&answer), machine.clone());
         machine.spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
@@ -553,16 +718,30 @@ fn what_a_port_answers_instead_of_tls_is_told() {
         });
         world.start(Version::V0_8, ARGUMENTS);
         for (tick, reply, text) in [
-            (1, &b"\x15\x03\x03\x00\x02\x02\x50"[..], "remote error: tls: internal error"),
-            (2, b"HTTP/1.0 400 Bad Request\r\n\r\n", "http: server gave HTTP response to HTTPS client"),
-            (3, b"SSH-2.0-OpenSSH_9.6\r\n", "tls: first record does not look like a TLS handshake"),
+            (
+                1,
+                &b"\x15\x03\x03\x00\x02\x02\x50"[..],
+                "remote error: tls: internal error",
+            ),
+            (
+                2,
+                b"HTTP/1.0 400 Bad Request\r\n\r\n",
+                "http: server gave HTTP response to HTTPS client",
+            ),
+            (
+                3,
+                b"SSH-2.0-OpenSSH_9.6\r\n",
+                "tls: first record does not look like a TLS handshake",
+            ),
             (4, b"", "EOF"),
         ] {
             answer.set(reply);
             world.until(tick * 15_000).await;
             let lines = world.seen.all("E] \"Failed to scrape node\"");
             let url = "https://10.98.0.1:10250/metrics/resource";
-            let line = format!("E] \"Failed to scrape node\" err=\"Get \\\"{url}\\\": {text}\" node=\"node-1\"");
+            let line = format!(
+                "E] \"Failed to scrape node\" err=\"Get \\\"{url}\\\": {text}\" node=\"node-1\""
+            );
             assert_eq!(lines.last(), Some(&line));
         }
     });
@@ -572,15 +751,36 @@ fn what_a_port_answers_instead_of_tls_is_told() {
 fn a_kubelets_certificate_is_verified_as_go_does_it() {
     run(async || {
         for (authority, names, text) in [
-            ("kubernetes", ["node-1"], "x509: cannot validate certificate for 10.98.0.1 because it doesn't contain any IP SANs"),
-            ("kubernetes", ["10.0.0.9"], "x509: certificate is valid for 10.0.0.9, not 10.98.0.1"),
-            ("foreign", [NODE], "x509: certificate signed by unknown authority"),
+            (
+                "kubernetes",
+                ["node-1"],
+                "x509: cannot validate certificate for 10.98.0.1 because it doesn't contain any IP SANs",
+            ),
+            (
+                "kubernetes",
+                ["10.0.0.9"],
+                "x509: certificate is valid for 10.0.0.9, not 10.98.0.1",
+            ),
+            (
+                "foreign",
+                [NODE],
+                "x509: certificate signed by unknown authority",
+            ),
         ] {
             let world = World::new();
             world.start_api_server().await;
             let foreign = Authority::new("foreign");
-            let issuer = if authority == "foreign" { &foreign } else { &world.ca };
-            Kubelet::start(&world.wires.machine(NODE), &world.tls, issuer.issue("kubelet", &names)).await;
+            let issuer = if authority == "foreign" {
+                &foreign
+            } else {
+                &world.ca
+            };
+            Kubelet::start(
+                &world.wires.machine(NODE),
+                &world.tls,
+                issuer.issue("kubelet", &names),
+            )
+            .await;
             world.start(Version::V0_8, ARGUMENTS);
             world.until(2_000).await;
             let lines = world.seen.all("Failed to scrape node");
@@ -604,9 +804,12 @@ fn losing_the_api_server_changes_nothing_for_scraping() {
         world.until(17_000).await;
         world.api.machine().tasks().kill();
         world.until(200_000).await;
-        assert_eq!(world.get("/readyz", &[], None).await, (200, "ok".to_owned()));
+        assert_eq!(
+            world.get("/readyz", &[], None).await,
+            (200, "ok".to_owned())
+        );
         // Refused watches are tried again in silence.
-        assert_eq!(world.seen.all("E] "), [String::new(); 0]);
+        assert!(world.seen.all("E] ").is_empty());
         let (status, text) = world.get("/metrics", &[], None).await;
         let expected = "Internal Server Error: \"/metrics\": Post \
                         \"https://10.43.0.1:6443/apis/authorization.k8s.io/v1/subjectaccessreviews?timeout=10s\": dial tcp \
@@ -626,15 +829,27 @@ fn http_2_is_served() {
         let mut config = world.tls.client(Trust::Anyone, None).expect("no key");
         config.alpn_protocols = vec![b"h2".to_vec()];
         let client = world.wires.machine("10.42.0.1");
-        let stream = client.dial(([10, 42, 0, 5], 10250).into()).await.expect("a listener");
+        let stream = client
+            .dial(([10, 42, 0, 5], 10250).into())
+            .await
+            .expect("a listener");
         let name = SERVER.try_into().expect("an address");
-        let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.expect("a handshake");
+        let stream = TlsConnector::from(Arc::new(config))
+            .connect(name, stream)
+            .await
+            .expect("a handshake");
         let (mut sender, connection) =
-            http2::handshake(Spawner(client.clone()), TokioIo::new(stream)).await.expect("a handshake");
+            http2::handshake(Spawner(client.clone()), TokioIo::new(stream))
+                .await
+                .expect("a handshake");
         client.spawn(connection);
         for _ in 0..3 {
-            let request = Request::get("https://10.42.0.5:10250/livez").body(Full::<Bytes>::default());
-            let response = sender.send_request(request.expect("a valid request")).await.expect("an answer");
+            let request =
+                Request::get("https://10.42.0.5:10250/livez").body(Full::<Bytes>::default());
+            let response = sender
+                .send_request(request.expect("a valid request"))
+                .await
+                .expect("an answer");
             assert_eq!(response.status(), 200);
             assert_eq!(response.headers()["cache-control"], "no-cache, private");
             assert_eq!(response.headers()["audit-id"].len(), 36);
@@ -669,15 +884,23 @@ fn requests_in_flight_are_answered_before_the_process_ends() {
         world.until(2_000).await;
         world.api.review_takes.set(Duration::from_secs(3));
         let asking = Rc::clone(&world);
-        let request = world.host.spawn(async move { asking.get("/metrics", &[], None).await });
+        let request = world
+            .host
+            .spawn(async move { asking.get("/metrics", &[], None).await });
         world.until(3_000).await;
         world.shutdown.request();
         assert_eq!(process.await.expect("it ends").code, 0);
         assert_eq!(world.began.elapsed().as_millis(), 5_000);
         let (status, text) = request.await.expect("an answer");
         assert_eq!(status, 200);
-        assert!(text.contains("metrics_server_kubelet_request_total{success=\"true\"} 1"), "{text}");
-        assert_eq!(world.seen.all("Stopped listening"), ["I] Stopped listening on 10.42.0.5:10250"]);
+        assert!(
+            text.contains("metrics_server_kubelet_request_total{success=\"true\"} 1"),
+            "{text}"
+        );
+        assert_eq!(
+            world.seen.all("Stopped listening"),
+            ["I] Stopped listening on 10.42.0.5:10250"]
+        );
     });
 }
 
@@ -685,42 +908,23 @@ fn requests_in_flight_are_answered_before_the_process_ends() {
 fn a_certificate_found_on_disk_is_used_again() {
     run(async || {
         let world = World::new();
-        let first = world.start(Version::V0_8, ARGUMENTS).await.expect("it ends");
-        let second = world.start(Version::V0_8, ARGUMENTS).await.expect("it ends");
+        let first = world
+            .start(Version::V0_8, ARGUMENTS)
+            .await
+            .expect("it ends");
+        let second = world
+            .start(Version::V0_8, ARGUMENTS)
+            .await
+            .expect("it ends");
         assert_eq!((first.code, second.code), (2, 2));
         assert_eq!(
             world.seen.all("ServingCertificate"),
-            ["ServingCertificate { generated: true }", "ServingCertificate { generated: false }"]
+            [
+                "ServingCertificate { generated: true }",
+                "ServingCertificate { generated: false }"
+            ]
         );
         // Without the 300 ms of generating one.
         assert_eq!(world.began.elapsed().as_millis(), 450 + 150);
-    });
-}
-
-#[test]
-fn zz_thousand() {
-    run(async || {
-        let world = World::new();
-        world.start_api_server().await;
-        world.api.nodes.borrow_mut().clear();
-        for n in 0..1000 {
-            let address = format!("10.98.{}.{}", n / 250, n % 250 + 1);
-            world.api.nodes.borrow_mut().push(node(&format!("node-{n}"), &address));
-            let machine = world.wires.machine(&address);
-            Kubelet::start(&machine, &world.tls, world.ca.issue("kubelet", &[&address])).await;
-        }
-        world.start(Version::V0_8, ARGUMENTS);
-        let t = std::time::Instant::now();
-        world.until(14_000).await;
-        eprintln!("first tick {:?}", t.elapsed());
-        let t = std::time::Instant::now();
-        world.until(300_000).await;
-        eprintln!("19 ticks {:?}", t.elapsed());
-        let status = std::fs::read_to_string("/proc/self/status").unwrap();
-        eprintln!("{:?}", status.lines().filter(|l| l.starts_with("VmHWM") || l.starts_with("VmRSS")).collect::<Vec<_>>());
-        eprintln!("{}", world.seen.all("TickStored").last().unwrap());
-        let t = std::time::Instant::now();
-        for _ in 0..100 { world.get("/livez", &[], None).await; }
-        eprintln!("100 probes {:?}", t.elapsed());
     });
 }

@@ -51,7 +51,9 @@ impl Authority {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
         let mut params = CertificateParams::new(names).expect("valid names");
         params.distinguished_name = rcgen::DistinguishedName::new();
-        params.distinguished_name.push(DnType::CommonName, common_name);
+        params
+            .distinguished_name
+            .push(DnType::CommonName, common_name);
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
         Identity {
             chain: vec![certificate.der().clone()],
@@ -60,7 +62,8 @@ impl Authority {
     }
 }
 
-type Body = Either<Full<Bytes>, StreamBody<stream::BoxStream<'static, Result<Frame<Bytes>, Infallible>>>>;
+type Body =
+    Either<Full<Bytes>, StreamBody<stream::BoxStream<'static, Result<Frame<Bytes>, Infallible>>>>;
 
 fn whole(status: u16, body: impl Into<Bytes>) -> Response<Body> {
     let mut response = Response::new(Either::Left(Full::new(body.into())));
@@ -81,20 +84,27 @@ where
         .with_single_cert(identity.chain, identity.key)
         .expect("a matching key");
     let acceptor = TlsAcceptor::from(Arc::new(config));
-    let mut listener = host.listen(([0, 0, 0, 0], port).into()).await.expect("a free port");
+    let mut listener = host
+        .listen(([0, 0, 0, 0], port).into())
+        .await
+        .expect("a free port");
     let own = host.clone();
     host.spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let (acceptor, handler) = (acceptor.clone(), handler.clone());
             own.spawn(async move {
-                let Ok(stream) = acceptor.accept(stream).await else { return };
+                let Ok(stream) = acceptor.accept(stream).await else {
+                    return;
+                };
                 let service = service_fn(move |request| {
                     let answer = handler(request);
                     async move { Ok::<_, Infallible>(answer.await) }
                 });
                 let mut builder = http1::Builder::new();
                 builder.timer(TokioTimer::new()).auto_date_header(false);
-                let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+                let _ = builder
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await;
             });
         }
     });
@@ -106,28 +116,44 @@ pub(crate) enum KubeletMode {
     Answers,
     Fails(u16),
     Hangs,
+    /// Answers after this time.
+    Takes(Duration),
 }
 
 pub(crate) struct Kubelet {
     pub(crate) mode: Cell<KubeletMode>,
     pub(crate) authorization: RefCell<Option<String>>,
+    /// The one pod, in namespace `load`.
+    pub(crate) pod: RefCell<String>,
 }
 
 impl Kubelet {
     /// Starts on port 10250 with one pod, `load/web`.
     pub(crate) async fn start(host: &Host, tls: &Tls, identity: Identity) -> Rc<Self> {
-        let kubelet = Rc::new(Self { mode: Cell::new(KubeletMode::Answers), authorization: RefCell::default() });
+        let kubelet = Rc::new(Self {
+            mode: Cell::new(KubeletMode::Answers),
+            authorization: RefCell::default(),
+            pod: RefCell::new("web".to_owned()),
+        });
         let (state, clock) = (Rc::clone(&kubelet), host.clone());
         listen(host, 10250, tls, identity, move |request| {
-            let text = request.headers().get("authorization").and_then(|value| value.to_str().ok());
+            let text = request
+                .headers()
+                .get("authorization")
+                .and_then(|value| value.to_str().ok());
             *state.authorization.borrow_mut() = text.map(str::to_owned);
             let mode = state.mode.get();
+            let pod = state.pod.borrow().clone();
             let now = clock.now().as_millis();
             async move {
                 match mode {
-                    KubeletMode::Answers => whole(200, exposition(now)),
+                    KubeletMode::Answers => whole(200, exposition(now, &pod)),
                     KubeletMode::Fails(status) => whole(status, "no"),
                     KubeletMode::Hangs => std::future::pending().await,
+                    KubeletMode::Takes(time) => {
+                        tokio::time::sleep(time).await;
+                        whole(200, exposition(now, &pod))
+                    }
                 }
             }
         })
@@ -136,12 +162,12 @@ impl Kubelet {
     }
 }
 
-fn exposition(now: i64) -> String {
+fn exposition(now: i64, pod: &str) -> String {
     let cpu = now / 10_000;
     format!(
         "node_cpu_usage_seconds_total {cpu} {now}\nnode_memory_working_set_bytes 1e9 {now}\n\
-         container_cpu_usage_seconds_total{{container=\"c\",namespace=\"load\",pod=\"web\"}} {cpu} {now}\n\
-         container_memory_working_set_bytes{{container=\"c\",namespace=\"load\",pod=\"web\"}} 2e6 {now}\n"
+         container_cpu_usage_seconds_total{{container=\"c\",namespace=\"load\",pod=\"{pod}\"}} {cpu} {now}\n\
+         container_memory_working_set_bytes{{container=\"c\",namespace=\"load\",pod=\"{pod}\"}} 2e6 {now}\n"
     )
 }
 
@@ -197,12 +223,19 @@ impl ApiServer {
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         let path = request.uri().path().to_owned();
         let query = request.uri().query().unwrap_or("").to_owned();
-        self.requests.borrow_mut().push(format!("{} {}", request.method(), request.uri()));
+        self.requests
+            .borrow_mut()
+            .push(format!("{} {}", request.method(), request.uri()));
         let resource = path.rsplit('/').next().unwrap_or_default().to_owned();
         match resource.as_str() {
             "extension-apiserver-authentication" => self.config_map(),
             "subjectaccessreviews" => {
-                let body = request.into_body().collect().await.expect("a body").to_bytes();
+                let body = request
+                    .into_body()
+                    .collect()
+                    .await
+                    .expect("a body")
+                    .to_bytes();
                 let review: Value = serde_json::from_slice(&body).expect("JSON");
                 tokio::time::sleep(self.review_takes.get()).await;
                 let user = review["spec"]["user"].as_str().unwrap_or_default();
@@ -226,33 +259,50 @@ impl ApiServer {
             let message = "configmaps \"extension-apiserver-authentication\" is forbidden: no";
             return whole(
                 status,
-                json!({"kind": "Status", "status": "Failure", "message": message, "code": status}).to_string(),
+                json!({"kind": "Status", "status": "Failure", "message": message, "code": status})
+                    .to_string(),
             );
         }
         match &*self.config_map.borrow() {
             Some(object) => whole(200, object.to_string()),
-            None => whole(404, json!({"kind": "Status", "message": "not found", "code": 404}).to_string()),
+            None => whole(
+                404,
+                json!({"kind": "Status", "message": "not found", "code": 404}).to_string(),
+            ),
         }
     }
 
     fn list_or_watch(&self, resource: &str, query: &str, items: &[Value]) -> Response<Body> {
         if !query.contains("watch=true") {
-            return whole(200, json!({"metadata": {"resourceVersion": "5"}, "items": items}).to_string());
+            return whole(
+                200,
+                json!({"metadata": {"resourceVersion": "5"}, "items": items}).to_string(),
+            );
         }
         let (sender, mut lines) = mpsc::unbounded_channel();
         if query.contains("sendInitialEvents=true") {
             if self.refuses_watch_list.get() {
-                return whole(422, json!({"kind": "Status", "message": "no", "code": 422}).to_string());
+                return whole(
+                    422,
+                    json!({"kind": "Status", "message": "no", "code": 422}).to_string(),
+                );
             }
             for item in items {
-                let _ = sender.send(format!("{}\n", json!({"type": "ADDED", "object": item})).into());
+                let _ =
+                    sender.send(format!("{}\n", json!({"type": "ADDED", "object": item})).into());
             }
             let mark = json!({"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "5",
                 "annotations": {"k8s.io/initial-events-end": "true"}}}});
             let _ = sender.send(format!("{mark}\n").into());
         }
-        self.watchers.borrow_mut().push((resource.to_owned(), sender));
-        let frames = stream::poll_fn(move |cx| lines.poll_recv(cx).map(|line| line.map(|line| Ok(Frame::data(line)))));
+        self.watchers
+            .borrow_mut()
+            .push((resource.to_owned(), sender));
+        let frames = stream::poll_fn(move |cx| {
+            lines
+                .poll_recv(cx)
+                .map(|line| line.map(|line| Ok(Frame::data(line))))
+        });
         Response::new(Either::Right(StreamBody::new(Box::pin(frames))))
     }
 }

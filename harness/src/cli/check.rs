@@ -32,7 +32,10 @@ pub fn run(arguments: &Arguments) -> Exit {
     let right = files.len() - wrong;
     let summary = format!("{} checked: {right} right, {wrong} wrong\n", files.len());
     match output::stdout(&summary) {
-        Err(error) => complain(Exit::Io, &format!("cannot write to standard output: {error}")),
+        Err(error) => complain(
+            Exit::Io,
+            &format!("cannot write to standard output: {error}"),
+        ),
         Ok(()) if wrong > 0 => Exit::InvalidInput,
         Ok(()) => Exit::Ok,
     }

@@ -16,7 +16,11 @@ pub const INVALID: &str = "invalid";
 pub fn scenario_files(paths: &[PathBuf]) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = Vec::new();
     for path in paths {
-        let found = if path.is_dir() { walk(path) } else { vec![path.clone()] };
+        let found = if path.is_dir() {
+            walk(path)
+        } else {
+            vec![path.clone()]
+        };
         for file in found {
             if !files.contains(&file) {
                 files.push(file);

@@ -14,7 +14,10 @@ use std::path::{Path, PathBuf};
 /// Any other failure to write, such as a full disk.
 pub fn stdout(text: &str) -> io::Result<()> {
     let mut stream = anstream::stdout().lock();
-    match stream.write_all(text.as_bytes()).and_then(|()| stream.flush()) {
+    match stream
+        .write_all(text.as_bytes())
+        .and_then(|()| stream.flush())
+    {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => result,
     }
@@ -49,7 +52,11 @@ impl ReportFile {
         name.push(format!(".{}.tmp", std::process::id()));
         let temporary = path.with_file_name(name);
         let file = File::create_new(&temporary)?;
-        Ok(Self { path: path.to_owned(), temporary, file })
+        Ok(Self {
+            path: path.to_owned(),
+            temporary,
+            file,
+        })
     }
 
     /// Writes the report and puts it in place of what was there before.
@@ -82,9 +89,15 @@ mod tests {
         let path = directory.join("result.json");
         std::fs::write(&path, "before").expect("writable");
         drop(ReportFile::create(&path).expect("writable"));
-        assert_eq!(std::fs::read_to_string(&path).expect("still there"), "before");
+        assert_eq!(
+            std::fs::read_to_string(&path).expect("still there"),
+            "before"
+        );
         assert_eq!(std::fs::read_dir(&directory).expect("readable").count(), 1);
-        ReportFile::create(&path).expect("writable").write("after").expect("written");
+        ReportFile::create(&path)
+            .expect("writable")
+            .write("after")
+            .expect("written");
         assert_eq!(std::fs::read_to_string(&path).expect("there"), "after");
         std::fs::remove_dir_all(&directory).expect("removable");
     }

@@ -50,7 +50,10 @@ const MAX_SEEDS: u64 = 1_000_000;
 pub fn run(arguments: &Arguments) -> Exit {
     let files = files::scenario_files(&arguments.paths);
     if files.is_empty() {
-        return complain(Exit::NothingRun, "no scenario files found; name a file or a directory");
+        return complain(
+            Exit::NothingRun,
+            "no scenario files found; name a file or a directory",
+        );
     }
     let scenarios = match load_all(&files) {
         Ok(scenarios) => scenarios,
@@ -66,12 +69,18 @@ pub fn run(arguments: &Arguments) -> Exit {
     };
     let status = ExitStatus::worst(exit::causes(&judgements));
     if let Err(error) = print(&judgements, arguments.quiet) {
-        return complain(Exit::Io, &format!("cannot write to standard output: {error}"));
+        return complain(
+            Exit::Io,
+            &format!("cannot write to standard output: {error}"),
+        );
     }
     let document = Document::new(&judgements, status.clone()).to_json();
     for (path, sink) in sinks {
         if let Err(error) = sink.write(&document) {
-            return complain(Exit::Io, &format!("cannot write {}: {error}", path.display()));
+            return complain(
+                Exit::Io,
+                &format!("cannot write {}: {error}", path.display()),
+            );
         }
     }
     Exit::ALL
@@ -105,7 +114,10 @@ fn open_reports(paths: &[PathBuf]) -> Result<Vec<(PathBuf, ReportFile)>, Exit> {
     let open = |path: &PathBuf| match ReportFile::create(path) {
         Ok(file) => Ok((path.clone(), file)),
         Err(error) => {
-            let message = format!("cannot write {}: {error}; nothing was simulated", path.display());
+            let message = format!(
+                "cannot write {}: {error}; nothing was simulated",
+                path.display()
+            );
             Err(complain(Exit::Io, &message))
         }
     };
@@ -135,7 +147,10 @@ fn simulate_all(
     })?;
     let mut judgements: Vec<ScenarioJudgement> = scenarios
         .iter()
-        .map(|scenario| ScenarioJudgement { case: brief::case(scenario), runs: Vec::new() })
+        .map(|scenario| ScenarioJudgement {
+            case: brief::case(scenario),
+            runs: Vec::new(),
+        })
         .collect();
     for ((index, _), judgement) in runs.into_iter().zip(judged) {
         judgements[index].runs.push(judgement);
@@ -173,7 +188,8 @@ fn print(judgements: &[ScenarioJudgement], quiet: bool) -> std::io::Result<()> {
 
 fn parse_seeds(text: &str) -> Result<SeedRange, String> {
     let number = |part: &str| {
-        part.parse::<u64>().map_err(|_| format!("`{part}` is not a seed; write 7 or 1..50"))
+        part.parse::<u64>()
+            .map_err(|_| format!("`{part}` is not a seed; write 7 or 1..50"))
     };
     let (first, last) = match text.split_once("..") {
         Some((first, last)) => (number(first)?, number(last)?),

@@ -28,11 +28,17 @@ pub fn run(arguments: &Arguments) -> Exit {
             return Exit::InvalidInput;
         }
     };
-    let seed = arguments.seed.or(scenario.seeds.first().copied()).unwrap_or(1);
+    let seed = arguments
+        .seed
+        .or(scenario.seeds.first().copied())
+        .unwrap_or(1);
     match run::simulate(&scenario, Seed(seed)) {
         Ok(trace) => match output::stdout(&trace.to_ndjson()) {
             Ok(()) => Exit::Ok,
-            Err(error) => complain(Exit::Io, &format!("cannot write to standard output: {error}")),
+            Err(error) => complain(
+                Exit::Io,
+                &format!("cannot write to standard output: {error}"),
+            ),
         },
         Err(stuck) => complain(Exit::Internal, &stuck.to_string()),
     }

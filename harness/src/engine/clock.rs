@@ -23,7 +23,11 @@ impl SimulatedClock {
     /// A clock that at `start` shows `epoch` plus the offset in `settings`.
     #[must_use]
     pub fn new(start: Instant, epoch: Timestamp, settings: Clock) -> Self {
-        Self { start, epoch, settings }
+        Self {
+            start,
+            epoch,
+            settings,
+        }
     }
 
     /// What the clock shows `elapsed_ns` nanoseconds after the start; before
@@ -79,7 +83,11 @@ mod tests {
 
     #[test]
     fn drift_accumulates_with_elapsed_time() {
-        let fast = Clock { offset_ns: 0, drift_ppb: 100_000_000, steps: Vec::new() };
+        let fast = Clock {
+            offset_ns: 0,
+            drift_ppb: 100_000_000,
+            steps: Vec::new(),
+        };
         assert_eq!(shown(fast.clone(), 0), 1_000);
         assert_eq!(shown(fast, 100), 1_110);
     }

@@ -106,8 +106,11 @@ impl Network for SimulatedNetwork {
             let listener = bind.await?;
             turmoil_net::set_current(network.host);
             let address = listener.local_addr()?;
-            Ok(Box::new(SimulatedListener { listener: Some(listener), address, network })
-                as BoxListener)
+            Ok(Box::new(SimulatedListener {
+                listener: Some(listener),
+                address,
+                network,
+            }) as BoxListener)
         }
         .boxed_local()
     }
@@ -208,7 +211,10 @@ struct SimulatedListener {
 impl Listener for SimulatedListener {
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(BoxStream, SocketAddr)>> {
         turmoil_net::set_current(self.network.host);
-        let listener = self.listener.as_ref().expect("only drop takes the listener");
+        let listener = self
+            .listener
+            .as_ref()
+            .expect("only drop takes the listener");
         let network = &self.network;
         listener
             .poll_accept(cx)
@@ -222,6 +228,10 @@ impl Listener for SimulatedListener {
 
 impl Drop for SimulatedListener {
     fn drop(&mut self) {
-        drop_on_host(self.network.host, &self.network.fabric.alive, self.listener.take());
+        drop_on_host(
+            self.network.host,
+            &self.network.fabric.alive,
+            self.listener.take(),
+        );
     }
 }

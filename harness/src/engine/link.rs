@@ -166,7 +166,11 @@ impl Links {
     /// How often each rule took effect, in the scenario's order.
     pub fn totals(&self) -> Vec<(String, u64)> {
         let inner = self.inner.borrow();
-        self.rule_names.iter().cloned().zip(inner.hits.iter().copied()).collect()
+        self.rule_names
+            .iter()
+            .cloned()
+            .zip(inner.hits.iter().copied())
+            .collect()
     }
 
     /// One attempt to cross the path at `at`.
@@ -207,8 +211,11 @@ impl Links {
         flags: TcpFlags,
         lost_at: Instant,
     ) -> Option<Instant> {
-        let (mut timeout, retries) =
-            if flags.syn { (SYN_RTO, SYN_RETRIES) } else { (DATA_RTO, DATA_RETRIES) };
+        let (mut timeout, retries) = if flags.syn {
+            (SYN_RTO, SYN_RETRIES)
+        } else {
+            (DATA_RTO, DATA_RETRIES)
+        };
         // Nobody retransmits a reset.
         let retries = if flags.rst { 0 } else { retries };
         let mut at = lost_at;
@@ -279,7 +286,11 @@ pub fn reset_for(packet: &Packet) -> Option<Packet> {
             dst_port: segment.src_port,
             seq: segment.ack,
             ack: segment.seq.wrapping_add(length),
-            flags: TcpFlags { rst: true, ack: true, ..TcpFlags::default() },
+            flags: TcpFlags {
+                rst: true,
+                ack: true,
+                ..TcpFlags::default()
+            },
             window: 0,
             payload: bytes::Bytes::new(),
         }),

@@ -40,7 +40,11 @@ pub struct Stuck {
 
 impl fmt::Display for Stuck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "virtual time stands still at {:?}: tasks keep waking each other", self.at)
+        write!(
+            f,
+            "virtual time stands still at {:?}: tasks keep waking each other",
+            self.at
+        )
     }
 }
 
@@ -183,7 +187,9 @@ impl EventLoop<'_> {
         }
         self.rounds += 1;
         if self.rounds > ROUNDS_AT_ONE_INSTANT {
-            return Err(Stuck { at: now.duration_since(self.start) });
+            return Err(Stuck {
+                at: now.duration_since(self.start),
+            });
         }
         Ok(())
     }
@@ -202,14 +208,22 @@ impl EventLoop<'_> {
             };
             let sequence = self.sequence;
             self.sequence += 1;
-            self.on_the_way.push(Reverse(Arrival { at, sequence, packet }));
+            self.on_the_way.push(Reverse(Arrival {
+                at,
+                sequence,
+                packet,
+            }));
         }
     }
 
     /// Delivers what is due. Returns whether anything was.
     fn deliver(&mut self) -> bool {
         let mut any = false;
-        while self.on_the_way.peek().is_some_and(|Reverse(next)| next.at <= self.instant) {
+        while self
+            .on_the_way
+            .peek()
+            .is_some_and(|Reverse(next)| next.at <= self.instant)
+        {
             let Reverse(arrival) = self.on_the_way.pop().expect("peeked");
             self.guard.deliver(arrival.packet);
             any = true;

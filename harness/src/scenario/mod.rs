@@ -75,7 +75,10 @@ pub fn load(path: &Path) -> Result<Scenario, Diagnostics> {
     match String::from_utf8(bytes) {
         Ok(text) => parse(&name, &text),
         Err(error) => {
-            let line = error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
+            let line = error.as_bytes()[..error.utf8_error().valid_up_to()]
+                .iter()
+                .filter(|byte| **byte == b'\n')
+                .count();
             Err(refuse(Diagnostic::without_place(
                 Code::NotUtf8,
                 format!("`{name}` is not UTF-8 text: see line {}", line + 1),
@@ -89,7 +92,9 @@ pub fn load(path: &Path) -> Result<Scenario, Diagnostics> {
 fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     let limit = u64::try_from(MAX_BYTES).expect("1 MiB") + 1;
     let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+    std::fs::File::open(path)?
+        .take(limit)
+        .read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

@@ -30,7 +30,10 @@ pub fn start(site: &Site, machines: &Machines) {
 
 fn start_consumer(site: &Site, machines: &Machines, consumer: &Consumer) {
     let recorder: Rc<dyn Recorder> = Rc::clone(&site.recorder) as Rc<dyn Recorder>;
-    let timetable = Timetable { first: site.start + consumer.from, every: consumer.every };
+    let timetable = Timetable {
+        first: site.start + consumer.from,
+        every: consumer.every,
+    };
     match consumer.kind {
         ConsumerKind::KubectlTop => {
             let host = machines.clients.process();
@@ -48,18 +51,39 @@ fn start_consumer(site: &Site, machines: &Machines, consumer: &Consumer) {
             let access = api_access(site, &host, &site.trust.autoscaler);
             let (target, store) = (scale_target(site), site.store.clone());
             // The controller looks at a new autoscaler one period later.
-            let timetable = Timetable { first: timetable.first + consumer.every, ..timetable };
-            host.spawn(hpa::run(host.clone(), access, timetable, target, store, recorder));
+            let timetable = Timetable {
+                first: timetable.first + consumer.every,
+                ..timetable
+            };
+            host.spawn(hpa::run(
+                host.clone(),
+                access,
+                timetable,
+                target,
+                store,
+                recorder,
+            ));
         }
     }
 }
 
 /// What the autoscaler scales: the first pod of the scenario and its likes.
 fn scale_target(site: &Site) -> ScaleTarget {
-    let pod = site.scenario.nodes.iter().flat_map(|node| &node.pods).next();
+    let pod = site
+        .scenario
+        .nodes
+        .iter()
+        .flat_map(|node| &node.pods)
+        .next();
     pod.map_or_else(
-        || ScaleTarget { namespace: "default".to_owned(), labels: Vec::new() },
-        |pod| ScaleTarget { namespace: pod.namespace.clone(), labels: pod.labels.clone() },
+        || ScaleTarget {
+            namespace: "default".to_owned(),
+            labels: Vec::new(),
+        },
+        |pod| ScaleTarget {
+            namespace: pod.namespace.clone(),
+            labels: pod.labels.clone(),
+        },
     )
 }
 

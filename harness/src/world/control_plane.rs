@@ -55,7 +55,12 @@ pub fn start(site: &Site, machines: &Machines) -> Script<Behaviour> {
         write_latency: slices::observed_write_latency(host),
         service: (NAMESPACE.to_owned(), SERVICE.to_owned()),
     };
-    host.spawn(slices::run(host.process(), site.store.clone(), config, recorder));
+    host.spawn(slices::run(
+        host.process(),
+        site.store.clone(),
+        config,
+        recorder,
+    ));
     host.spawn(proxy::run(
         host.process(),
         site.store.clone(),
@@ -98,7 +103,11 @@ fn aggregation(site: &Site, machines: &Machines) -> AggregationConfig {
     };
     AggregationConfig {
         front_proxy: site.trust.proxy_client.clone(),
-        routing: if settings.endpoint_routing { Routing::Endpoint } else { Routing::ClusterIp },
+        routing: if settings.endpoint_routing {
+            Routing::Endpoint
+        } else {
+            Routing::ClusterIp
+        },
         resync_phase: settings.resync_phase.unwrap_or_else(drawn),
         timing: Timing::observed(&machines.api_server),
     }

@@ -53,14 +53,25 @@ pub(super) fn build(site: &Site, links: &Rc<Links>, alive: &Rc<Cell<bool>>) -> (
     let services: Rc<OnceCell<ServiceTable>> = Rc::default();
     let fabric = Rc::new(Fabric {
         links: Rc::clone(links),
-        services: route_services(Rc::clone(&services), addresses.kubernetes_service, addresses.api_server),
+        services: route_services(
+            Rc::clone(&services),
+            addresses.kubernetes_service,
+            addresses.api_server,
+        ),
         names: BTreeMap::new(),
         name_server: addresses.name_server,
         alive: Rc::clone(alive),
     });
-    let mut builder = Builder { site, net: virtual_time::network(), fabric, files: Rc::default() };
+    let mut builder = Builder {
+        site,
+        net: virtual_time::network(),
+        fabric,
+        files: Rc::default(),
+    };
     let right = || Clock::default();
-    let api_server = builder.machine("apiserver", addresses.api_server.ip(), right()).host;
+    let api_server = builder
+        .machine("apiserver", addresses.api_server.ip(), right())
+        .host;
     let clients = builder.machine("clients", addresses.clients, right()).host;
     let witness = builder.machine("witness", addresses.witness, right()).host;
     let mut on_network = Vec::new();
@@ -78,8 +89,17 @@ pub(super) fn build(site: &Site, links: &Rc<Links>, alive: &Rc<Cell<bool>>) -> (
         builder.net.add_host(addresses.pod)
     };
     // A pod has its node's clock.
-    let pod = builder.on(pod_host, "metrics-server", addresses.pod, under.clock.clone()).host;
-    let table = services.get_or_init(|| ServiceTable::new(&api_server)).clone();
+    let pod = builder
+        .on(
+            pod_host,
+            "metrics-server",
+            addresses.pod,
+            under.clock.clone(),
+        )
+        .host;
+    let table = services
+        .get_or_init(|| ServiceTable::new(&api_server))
+        .clone();
     let machines = Machines {
         world: api_server.process(),
         api_server,
@@ -152,7 +172,10 @@ fn same_service_range(one: IpAddr, other: IpAddr) -> bool {
 
 fn pod_files(site: &Site) -> Rc<dyn Files> {
     Rc::new(MemoryFiles::with([
-        (TOKEN_FILE.to_owned(), SERVICE_ACCOUNT_TOKEN.as_bytes().to_vec()),
+        (
+            TOKEN_FILE.to_owned(),
+            SERVICE_ACCOUNT_TOKEN.as_bytes().to_vec(),
+        ),
         (
             "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt".to_owned(),
             site.trust.cluster.pem().into_bytes(),

@@ -126,9 +126,18 @@ impl RunningContainer for Process {
             };
             // A killed process drops its end of the channel.
             let exit = match end.await {
-                Ok(0) => Exit { code: 0, reason: "Completed".to_owned() },
-                Ok(code) => Exit { code, reason: "Error".to_owned() },
-                Err(_) => Exit { code: 137, reason: "Error".to_owned() },
+                Ok(0) => Exit {
+                    code: 0,
+                    reason: "Completed".to_owned(),
+                },
+                Ok(code) => Exit {
+                    code,
+                    reason: "Error".to_owned(),
+                },
+                Err(_) => Exit {
+                    code: 137,
+                    reason: "Error".to_owned(),
+                },
             };
             // Nothing of a process outlives it.
             tasks.kill();
@@ -174,7 +183,13 @@ impl Observer for ProcessObserver {
 
     fn log(&self, line: &klog::Line) {
         let severity = line.severity.letter().to_string();
-        self.recorder.push(&self.host, Event::Log { severity, text: line.message.clone() });
+        self.recorder.push(
+            &self.host,
+            Event::Log {
+                severity,
+                text: line.message.clone(),
+            },
+        );
     }
 }
 
@@ -182,31 +197,47 @@ fn translate(event: Reported<'_>) -> Option<Event> {
     let nanos = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
     Some(match event {
         Reported::ServingCertificate { generated } => Event::ServingCertificate { generated },
-        Reported::PortBound { address } => Event::PortBound { address: address.to_string() },
+        Reported::PortBound { address } => Event::PortBound {
+            address: address.to_string(),
+        },
         Reported::AuthenticationConfigLoaded { .. } => Event::AuthenticationConfigLoaded,
-        Reported::InformerSynced { resource, .. } => {
-            Event::InformerSynced { resource: resource.to_owned() }
-        }
+        Reported::InformerSynced { resource, .. } => Event::InformerSynced {
+            resource: resource.to_owned(),
+        },
         Reported::InformersSynced => Event::InformersSynced,
-        Reported::Serving { address } => Event::Serving { address: address.to_string() },
-        Reported::TickStarted { tick, nodes } => {
-            Event::TickStarted { tick, nodes: nodes as u64 }
-        }
-        Reported::Scraped { node, outcome, text, duration, .. } => Event::Scraped {
+        Reported::Serving { address } => Event::Serving {
+            address: address.to_string(),
+        },
+        Reported::TickStarted { tick, nodes } => Event::TickStarted {
+            tick,
+            nodes: nodes as u64,
+        },
+        Reported::Scraped {
+            node,
+            outcome,
+            text,
+            duration,
+            ..
+        } => Event::Scraped {
             node: node.to_owned(),
             outcome: outcome.to_owned(),
             text: text.to_owned(),
             duration_ns: nanos(duration),
         },
-        Reported::TickStored { tick, nodes, pods, servable_nodes, servable_pods, .. } => {
-            Event::TickStored {
-                tick,
-                nodes: nodes as u64,
-                pods: pods as u64,
-                servable_nodes: servable_nodes as u64,
-                servable_pods: servable_pods as u64,
-            }
-        }
+        Reported::TickStored {
+            tick,
+            nodes,
+            pods,
+            servable_nodes,
+            servable_pods,
+            ..
+        } => Event::TickStored {
+            tick,
+            nodes: nodes as u64,
+            pods: pods as u64,
+            servable_nodes: servable_nodes as u64,
+            servable_pods: servable_pods as u64,
+        },
         Reported::ShutdownStarted | Reported::ShutdownFinished => return None,
     })
 }

@@ -73,7 +73,12 @@ impl Site {
 
 /// Builds the world of a scenario. `recorder` receives what happens in it.
 #[must_use]
-pub fn build(scenario: &Scenario, seed: Seed, start: Instant, recorder: &Rc<TraceRecorder>) -> Setup {
+pub fn build(
+    scenario: &Scenario,
+    seed: Seed,
+    start: Instant,
+    recorder: &Rc<TraceRecorder>,
+) -> Setup {
     let addresses = addresses::Addresses::of(scenario);
     let epoch = Timestamp::from_nanos(scenario.epoch_unix_ns);
     let site = Site {
@@ -109,8 +114,18 @@ pub fn build(scenario: &Scenario, seed: Seed, start: Instant, recorder: &Rc<Trac
             }
         }),
         finish: Box::new(move || {
-            ender.push("world", Event::PathTotals { totals: ended.totals() });
-            ender.push("world", Event::Ended { reason: "until".to_owned() });
+            ender.push(
+                "world",
+                Event::PathTotals {
+                    totals: ended.totals(),
+                },
+            );
+            ender.push(
+                "world",
+                Event::Ended {
+                    reason: "until".to_owned(),
+                },
+            );
         }),
     }
 }
@@ -163,7 +178,12 @@ fn announce(site: &Site, world: &Host, pod: pod::Handle) {
 }
 
 fn record(recorder: &TraceRecorder, change: &Change) {
-    recorder.push(&change.host, Event::Changed { what: change.what.clone() });
+    recorder.push(
+        &change.host,
+        Event::Changed {
+            what: change.what.clone(),
+        },
+    );
     if let Some(by_ns) = change.clock_step_ns {
         recorder.push(&change.host, Event::ClockStepped { by_ns });
     }

@@ -120,7 +120,14 @@ impl Site<'_> {
         if !self.node.joins_at.is_zero() {
             steps.push((self.node.joins_at, Step::Join));
         }
-        steps.extend(self.node.ready.0.iter().skip(1).map(|(at, ready)| (*at, Step::Ready(*ready))));
+        steps.extend(
+            self.node
+                .ready
+                .0
+                .iter()
+                .skip(1)
+                .map(|(at, ready)| (*at, Step::Ready(*ready))),
+        );
         steps.extend(self.node.leaves_at.map(|at| (at, Step::Leave)));
         steps.sort_by_key(|(at, _)| *at);
         if steps.is_empty() {
@@ -181,7 +188,11 @@ fn put_objects(node: &Node, store: &Store, now: Timestamp) {
     );
     for pod in &node.pods {
         let containers: Vec<String> = pod.containers.iter().map(|c| c.name.clone()).collect();
-        let started = pod.containers.iter().map(|container| container.started_ns).min();
+        let started = pod
+            .containers
+            .iter()
+            .map(|container| container.started_ns)
+            .min();
         store.put(
             "pods",
             objects::pod(&objects::Pod {

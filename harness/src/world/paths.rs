@@ -13,7 +13,10 @@ use crate::scenario::model::{Party, PathRule, Scenario, Timeline};
 pub fn resolve(scenario: &Scenario, addresses: &Addresses) -> Timeline<Vec<ResolvedRule>> {
     let names = brief::path_rules(scenario);
     let resolved = |rule: &PathRule| ResolvedRule {
-        name: names.iter().position(|name| *name == rule.name).expect("every rule has its name"),
+        name: names
+            .iter()
+            .position(|name| *name == rule.name)
+            .expect("every rule has its name"),
         from: party(scenario, addresses, &rule.from),
         to: party(scenario, addresses, &rule.to),
         both: rule.both,
@@ -21,7 +24,11 @@ pub fn resolve(scenario: &Scenario, addresses: &Addresses) -> Timeline<Vec<Resol
         effect: rule.effect.clone(),
     };
     let entries = scenario.network.0.iter();
-    Timeline(entries.map(|(at, rules)| (*at, rules.iter().map(resolved).collect())).collect())
+    Timeline(
+        entries
+            .map(|(at, rules)| (*at, rules.iter().map(resolved).collect()))
+            .collect(),
+    )
 }
 
 fn party(scenario: &Scenario, addresses: &Addresses, party: &Party) -> BTreeSet<IpAddr> {

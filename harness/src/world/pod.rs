@@ -37,7 +37,9 @@ impl Handle {
 
 /// Creates the pod at its time and runs it.
 pub fn start(site: &Site, machines: &Machines, api_server: &Script<Behaviour>) -> Handle {
-    let node = machines.nodes[site.scenario.metrics_server.node].host.process();
+    let node = machines.nodes[site.scenario.metrics_server.node]
+        .host
+        .process();
     let api_server = api_server.clone();
     let parts = PodParts {
         node: node.clone(),
@@ -66,7 +68,12 @@ fn config(site: &Site, machines: &Machines) -> PodConfig {
         distribution.sample(&mut *machines.pod.random(&format!("pod/{what}")))
     };
     let probe = |name: &str, probe: &Option<Probe>| {
-        probe.as_ref().map(|probe| translate(probe, &mut *machines.pod.random(&format!("probe-phase/{name}"))))
+        probe.as_ref().map(|probe| {
+            translate(
+                probe,
+                &mut *machines.pod.random(&format!("probe-phase/{name}")),
+            )
+        })
     };
     PodConfig {
         host_network: server.host_network,

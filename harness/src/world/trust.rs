@@ -46,7 +46,12 @@ impl Trust {
         let not_before = epoch.offset(-i64::try_from(year.as_nanos()).expect("a year fits"));
         let not_after = epoch.after(year * 9);
         let authority = |name: &str| {
-            Rc::new(Authority::new(&format!("{}/pki/{name}", seed.0), name, not_before, not_after))
+            Rc::new(Authority::new(
+                &format!("{}/pki/{name}", seed.0),
+                name,
+                not_before,
+                not_after,
+            ))
         };
         let cluster = authority("kubernetes-ca");
         let front_proxy = authority("front-proxy-ca");
@@ -73,7 +78,11 @@ impl Trust {
         Self {
             api_server,
             proxy_client: front_proxy.issue(&leaf(PROXY_CLIENT, None, Usage::Client)),
-            admin: cluster.issue(&leaf("kubernetes-admin", Some("system:masters"), Usage::Client)),
+            admin: cluster.issue(&leaf(
+                "kubernetes-admin",
+                Some("system:masters"),
+                Usage::Client,
+            )),
             autoscaler: cluster.issue(&leaf(
                 "system:serviceaccount:kube-system:horizontal-pod-autoscaler",
                 Some("system:serviceaccounts"),

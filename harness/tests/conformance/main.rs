@@ -47,15 +47,33 @@ fn disagreements(name: &str) -> Vec<String> {
     for (what, recorded, simulated) in [
         ("/readyz 200", recording.readyz_200(), seen.readyz_200),
         ("pod Ready", recording.pod_ready(), seen.pod_ready),
-        ("APIService Available", recording.api_service_available(), seen.available),
-        ("first 200 of the API", recording.first_api_200(), seen.first_api_200),
+        (
+            "APIService Available",
+            recording.api_service_available(),
+            seen.available,
+        ),
+        (
+            "first 200 of the API",
+            recording.first_api_200(),
+            seen.first_api_200,
+        ),
     ] {
         compare(&mut found, what, recorded, simulated);
     }
     compare_series(&mut found, "probe", &recording.probes(), &seen.probes);
     compare_series(&mut found, "process", &recording.process(), &seen.process);
-    compare_sets(&mut found, "aggregation layer", &recording.aggregation_texts(), &seen.api_texts());
-    compare_sets(&mut found, "scrape error", &recording.scrape_errors(), &seen.scrape_errors);
+    compare_sets(
+        &mut found,
+        "aggregation layer",
+        &recording.aggregation_texts(),
+        &seen.api_texts(),
+    );
+    compare_sets(
+        &mut found,
+        "scrape error",
+        &recording.scrape_errors(),
+        &seen.scrape_errors,
+    );
     found
 }
 
@@ -65,7 +83,9 @@ fn compare(found: &mut Vec<String>, what: &str, recorded: Expected, simulated: O
         (Expected::At(recorded), Some(simulated))
             if (recorded - simulated).abs() <= TOLERANCE_MS => {}
         (recorded, simulated) => {
-            found.push(format!("{what}: recorded {recorded:?}, simulated {simulated:?} ms"));
+            found.push(format!(
+                "{what}: recorded {recorded:?}, simulated {simulated:?} ms"
+            ));
         }
     }
 }
@@ -77,12 +97,13 @@ fn compare_series(
     recorded: &[(i64, String)],
     simulated: &[(i64, String)],
 ) {
-    let close = |(a, b): (&(i64, String), &(i64, String))| {
-        a.1 == b.1 && (a.0 - b.0).abs() <= TOLERANCE_MS
-    };
+    let close =
+        |(a, b): (&(i64, String), &(i64, String))| a.1 == b.1 && (a.0 - b.0).abs() <= TOLERANCE_MS;
     let same = recorded.len() == simulated.len() && recorded.iter().zip(simulated).all(close);
     if !same {
-        found.push(format!("{what}s\n  recorded  {recorded:?}\n  simulated {simulated:?}"));
+        found.push(format!(
+            "{what}s\n  recorded  {recorded:?}\n  simulated {simulated:?}"
+        ));
     }
 }
 
@@ -132,7 +153,8 @@ impl Seen {
             .t;
         let mut seen = Self::default();
         for record in &trace.records {
-            let at = (i64::try_from(record.t).expect("short") - i64::try_from(start).expect("short"))
+            let at = (i64::try_from(record.t).expect("short")
+                - i64::try_from(start).expect("short"))
                 / 1_000_000;
             seen.note(at, &record.event);
         }
@@ -144,7 +166,10 @@ impl Seen {
     fn api_texts(&self) -> Vec<String> {
         let mut texts: Vec<String> = Vec::new();
         for (index, (at, answer)) in self.api_answers.iter().enumerate() {
-            let end = self.api_answers.get(index + 1).map_or(i64::MAX, |(at, _)| *at);
+            let end = self
+                .api_answers
+                .get(index + 1)
+                .map_or(i64::MAX, |(at, _)| *at);
             let an_answer = answer.starts_with(|c: char| c.is_ascii_digit());
             let seen = end - at >= OBSERVER_PERIOD_MS && an_answer && !answer.starts_with("200");
             if seen && !texts.contains(answer) {
@@ -161,24 +186,36 @@ impl Seen {
     fn note(&mut self, at: i64, event: &Event) {
         let first = |slot: &mut Option<i64>| *slot = slot.or(Some(at));
         match event {
-            Event::Witness { target, outcome, .. } if target == "/readyz" && outcome == "200" => {
+            Event::Witness {
+                target, outcome, ..
+            } if target == "/readyz" && outcome == "200" => {
                 first(&mut self.readyz_200);
             }
-            Event::Witness { target, outcome, text, .. } if target == NODES => {
+            Event::Witness {
+                target,
+                outcome,
+                text,
+                ..
+            } if target == NODES => {
                 if outcome == "200" {
                     first(&mut self.first_api_200);
                 }
-                self.api_answers.push((at, recording::answer(outcome, text)));
+                self.api_answers
+                    .push((at, recording::answer(outcome, text)));
             }
-            Event::PodCondition { condition, status: true, .. } if condition == "Ready" => {
+            Event::PodCondition {
+                condition,
+                status: true,
+                ..
+            } if condition == "Ready" => {
                 first(&mut self.pod_ready);
             }
             Event::ApiService { status, .. } if status == "True" => first(&mut self.available),
             // The recorder's prober knew at once when the process was gone; a
             // kubelet goes on probing for up to a second.
-            Event::Response { observer, outcome, .. }
-                if observer == "readiness-probe" && self.running() =>
-            {
+            Event::Response {
+                observer, outcome, ..
+            } if observer == "readiness-probe" && self.running() => {
                 self.probes.push((at, outcome.clone()));
             }
             Event::ProcessStarted { .. } => self.process.push((at, "start".to_owned())),

@@ -16,7 +16,10 @@ impl Recording {
     pub fn read(path: &Path) -> Self {
         let text = std::fs::read_to_string(path).expect("the recording is there");
         let value: Value = serde_json::from_str(&text).expect("the recording is JSON");
-        Self { name: value["name"].as_str().expect("a name").to_owned(), value }
+        Self {
+            name: value["name"].as_str().expect("a name").to_owned(),
+            value,
+        }
     }
 
     pub fn parameters(&self) -> &Value {
@@ -32,24 +35,36 @@ impl Recording {
     /// Milliseconds from process start to the first log line that contains
     /// `needle`.
     pub fn logged(&self, needle: &str) -> Option<f64> {
-        self.value["metrics_server_log"].as_array().expect("log lines").iter().find_map(|entry| {
-            let found = entry["line"].as_str().is_some_and(|line| line.contains(needle));
-            if found { entry["t_ms"].as_f64() } else { None }
-        })
+        self.value["metrics_server_log"]
+            .as_array()
+            .expect("log lines")
+            .iter()
+            .find_map(|entry| {
+                let found = entry["line"]
+                    .as_str()
+                    .is_some_and(|line| line.contains(needle));
+                if found { entry["t_ms"].as_f64() } else { None }
+            })
     }
 
     pub fn events(&self) -> impl Iterator<Item = Line<'_>> {
-        self.value["events"].as_array().expect("events").iter().map(|event| Line {
-            at: event["t_ms"].as_f64().map_or(0, |ms| ms as i64),
-            source: event["source"].as_str().unwrap_or_default(),
-            event: event["event"].as_str().unwrap_or_default(),
-            code: event["code"].as_i64(),
-            detail: &event["detail"],
-        })
+        self.value["events"]
+            .as_array()
+            .expect("events")
+            .iter()
+            .map(|event| Line {
+                at: event["t_ms"].as_f64().map_or(0, |ms| ms as i64),
+                source: event["source"].as_str().unwrap_or_default(),
+                event: event["event"].as_str().unwrap_or_default(),
+                code: event["code"].as_i64(),
+                detail: &event["detail"],
+            })
     }
 
     fn first(&self, is: impl Fn(&Line<'_>) -> bool) -> Expected {
-        self.events().find(is).map_or(Expected::Never, |line| Expected::At(line.at))
+        self.events()
+            .find(is)
+            .map_or(Expected::Never, |line| Expected::At(line.at))
     }
 
     pub fn readyz_200(&self) -> Expected {
@@ -76,7 +91,10 @@ impl Recording {
         }
         self.first(|line| {
             line.source == "apiservice"
-                && line.detail.as_str().is_some_and(|text| text.starts_with("Available=True"))
+                && line
+                    .detail
+                    .as_str()
+                    .is_some_and(|text| text.starts_with("Available=True"))
         })
     }
 
@@ -91,9 +109,15 @@ impl Recording {
     /// shows it: by noticing that the process of an endpoint that is always
     /// published is gone.
     pub fn resync_phase(&self) -> Option<String> {
-        let killed = self.events().find(|line| line.event == "kill-metrics-server")?.at;
+        let killed = self
+            .events()
+            .find(|line| line.event == "kill-metrics-server")?
+            .at;
         let noticed = self.events().find(|line| {
-            let failed = line.detail.as_str().is_some_and(|text| text.contains("FailedDiscoveryCheck"));
+            let failed = line
+                .detail
+                .as_str()
+                .is_some_and(|text| text.contains("FailedDiscoveryCheck"));
             line.source == "apiservice" && line.at > killed && failed
         })?;
         Some(format!("{}ms", noticed.at % 30_000))
@@ -135,7 +159,10 @@ impl Recording {
             .collect();
         let mut texts = Vec::new();
         for line in self.events() {
-            if kills.iter().any(|kill| (0..100).contains(&(line.at - kill))) {
+            if kills
+                .iter()
+                .any(|kill| (0..100).contains(&(line.at - kill)))
+            {
                 continue;
             }
             if line.source != "agg/nodes" || line.event != "change" || line.code == Some(200) {
@@ -155,7 +182,10 @@ impl Recording {
     /// Errors of scrapes, as the server logged them.
     pub fn scrape_errors(&self) -> Vec<String> {
         let mut errors = Vec::new();
-        for entry in self.value["metrics_server_log"].as_array().expect("log lines") {
+        for entry in self.value["metrics_server_log"]
+            .as_array()
+            .expect("log lines")
+        {
             let line = entry["line"].as_str().unwrap_or_default();
             if let Some(error) = logged_error(line).map(|error| normalised(&error))
                 && !errors.contains(&error)
@@ -219,7 +249,10 @@ pub fn normalised(text: &str) -> String {
         if index > 0 {
             output.push(' ');
         }
-        let (address, rest) = part.split_at(part.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(part.len()));
+        let (address, rest) = part.split_at(
+            part.find(|c: char| !c.is_ascii_digit() && c != '.')
+                .unwrap_or(part.len()),
+        );
         let dots = address.matches('.').count();
         output.push_str(if dots == 3 { "ADDRESS" } else { address });
         output.push_str(rest);

@@ -48,7 +48,13 @@ fn metrics_server(recording: &Recording) -> Value {
         "--metric-resolution={}",
         parameters["resolution"].as_str().expect("a resolution")
     ))];
-    args.extend(parameters["ms_args"].as_array().into_iter().flatten().cloned());
+    args.extend(
+        parameters["ms_args"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .cloned(),
+    );
     let nine = parameters["bin"] == "metrics-server-v090b";
     let supervised = parameters["supervise"] == true;
     let probe = &parameters["probe"];
@@ -82,13 +88,24 @@ fn start_cost(recording: &Recording) -> Value {
     // exec to the beginning of key generation is not logged; 30 ms is what
     // a start that finds a certificate takes before it binds.
     let exec = 30.0;
-    let certificate = recording.logged("Generated self-signed cert").unwrap_or(exec);
+    let certificate = recording
+        .logged("Generated self-signed cert")
+        .unwrap_or(exec);
     let restarted = recording.parameters()["supervise"] == true;
     let starts = recording.process();
-    let last_start = starts.iter().rfind(|(_, what)| what == "start").map_or(0, |(at, _)| *at);
-    let configured = recording.logged("Adding GroupVersion").map_or(certificate + 150.0, |at| {
-        if restarted { at - last_start as f64 + certificate - exec } else { at }
-    });
+    let last_start = starts
+        .iter()
+        .rfind(|(_, what)| what == "start")
+        .map_or(0, |(at, _)| *at);
+    let configured = recording
+        .logged("Adding GroupVersion")
+        .map_or(certificate + 150.0, |at| {
+            if restarted {
+                at - last_start as f64 + certificate - exec
+            } else {
+                at
+            }
+        });
     let configured = match starts.iter().find(|(_, what)| what.starts_with("exit")) {
         // A process that gave up did so when it was configured, or one TLS
         // handshake time-out later.
@@ -139,8 +156,16 @@ fn kubelet(phase: &Value) -> Value {
         "hang_http" => "HangHttp",
         _ => "Open",
     };
-    let status = if phase["Mode"] == "status" { phase["Code"].clone() } else { json!(200) };
-    let latency = if phase["Mode"] == "slow" { phase["DelayMs"].as_u64() } else { None };
+    let status = if phase["Mode"] == "status" {
+        phase["Code"].clone()
+    } else {
+        json!(200)
+    };
+    let latency = if phase["Mode"] == "slow" {
+        phase["DelayMs"].as_u64()
+    } else {
+        None
+    };
     json!({
         "state": state,
         "status": status,
@@ -177,7 +202,10 @@ fn pods(node: &str, containers: &Value) -> Value {
         let memory = one["Mem"].as_f64().expect("bytes");
         let added = container(&one["Name"], &started, cores, memory);
         match pods.iter_mut().find(|pod| pod["name"] == one["Pod"]) {
-            Some(pod) => pod["containers"].as_array_mut().expect("a list").push(added),
+            Some(pod) => pod["containers"]
+                .as_array_mut()
+                .expect("a list")
+                .push(added),
             None => pods.push(json!({
                 "namespace": namespace, "name": one["Pod"], "containers": [added],
             })),
@@ -198,7 +226,9 @@ fn happenings(parameters: &Value) -> (Vec<Value>, Vec<Value>) {
         }
     }
     for index in 1.. {
-        let Some(mode) = proxy_mode(parameters, index) else { break };
+        let Some(mode) = proxy_mode(parameters, index) else {
+            break;
+        };
         let until = &parameters["proxies"][0]["Phases"][index - 1]["UntilMs"];
         let mut change = proxied(mode);
         change["at"] = json!(format!("{until}ms"));
@@ -213,8 +243,12 @@ fn happenings(parameters: &Value) -> (Vec<Value>, Vec<Value>) {
             // Half a second to listen, and three more until every path is installed.
             "apiserver-start" => {
                 let at = action["at"].as_f64().expect("seconds");
-                changes.push(json!({ "at": format!("{}s", at + 0.5), "apiServer": { "state": "Starting" } }));
-                changes.push(json!({ "at": format!("{}s", at + 3.4), "apiServer": { "state": "Up" } }));
+                changes.push(
+                    json!({ "at": format!("{}s", at + 0.5), "apiServer": { "state": "Starting" } }),
+                );
+                changes.push(
+                    json!({ "at": format!("{}s", at + 3.4), "apiServer": { "state": "Up" } }),
+                );
             }
             "apiservice" => {}
             other => panic!("the recorder can {other}"),
@@ -245,7 +279,9 @@ fn proxied(mode: &str) -> Value {
 }
 
 fn merge(document: &mut Value, addition: Value) {
-    let Value::Object(addition) = addition else { return };
+    let Value::Object(addition) = addition else {
+        return;
+    };
     for (key, value) in addition {
         document[key] = value;
     }

@@ -34,8 +34,13 @@ struct Printed {
 /// Calls `kubectl top nodes` for ever.
 ///
 /// Each call becomes one [`Event::Response`]: the target and outcome are those
-/// of the request that decided what was printed, which is `/apis` where
-/// discovery did; the text is the error, or the table's first line.
+/// of the request that decided what was printed; the text is the error, or the
+/// table's first line.
+///
+/// DIFFERENCE: where discovery decides, the outcome is what discovery says of
+/// the metrics API: 503 if it is stale, 404 if it is absent, as a request for
+/// `/apis/metrics.k8s.io/v1beta1` is answered. The document that says so is a
+/// 200, which nobody who counts successes wants to see.
 pub async fn run(host: Host, access: ApiAccess, timetable: Timetable, recorder: Rc<dyn Recorder>) {
     let rest = Rest::new(&host, access, USER_AGENT);
     let mut grid = Grid::new(timetable);
@@ -60,6 +65,11 @@ fn first_line(text: &str) -> String {
         .to_owned()
 }
 
+/// Where a server tells what the group version consists of.
+const GROUP_PATH: &str = "/apis/metrics.k8s.io/v1beta1";
+/// Source: `top_node.go RunTopNode`.
+const UNAVAILABLE: &str = "Metrics API not available";
+
 /// Source: `top_node.go RunTopNode`.
 async fn top_nodes(rest: &Rest) -> Printed {
     if let Err(error) = groups::legacy_api(rest).await {
@@ -67,9 +77,8 @@ async fn top_nodes(rest: &Rest) -> Printed {
     }
     match groups::apis(rest).await {
         Err(error) => return failed("/apis", &error),
-        Ok(Listing::Absent | Listing::Stale) => {
-            return complaint("/apis", "Metrics API not available");
-        }
+        Ok(Listing::Absent) => return complaint(GROUP_PATH, 404, UNAVAILABLE),
+        Ok(Listing::Stale) => return complaint(GROUP_PATH, 503, UNAVAILABLE),
         Ok(Listing::Current(_) | Listing::Legacy) => {}
     }
     let path = PathAndQuery::from_static(NODES);
@@ -81,7 +90,7 @@ async fn top_nodes(rest: &Rest) -> Printed {
         Ok(answer) => usages(&answer),
     };
     if metrics.is_empty() {
-        return complaint(NODES, "metrics not available yet");
+        return complaint(NODES, 200, "metrics not available yet");
     }
     let path = PathAndQuery::from_static("/api/v1/nodes");
     match rest.get(&path, JSON, Subject::Get("nodes")).await {
@@ -95,10 +104,10 @@ async fn top_nodes(rest: &Rest) -> Printed {
     }
 }
 
-fn complaint(target: &'static str, text: &str) -> Printed {
+fn complaint(target: &'static str, status: u16, text: &str) -> Printed {
     Printed {
         target,
-        outcome: Outcome::Status(200),
+        outcome: Outcome::Status(status),
         code: 1,
         text: format!("error: {text}"),
     }
@@ -277,8 +286,8 @@ mod tests {
             let shown = "NAME     CPU(cores)   CPU(%)   MEMORY(bytes)   MEMORY(%)   \n\
                          node-1   300m         7%       1430Mi          8%          \n";
             for (now, target, outcome, code, text) in [
-                (Phase::NoApiService, "/apis", 200, 1, unavailable),
-                (Phase::Stale, "/apis", 200, 1, unavailable),
+                (Phase::NoApiService, GROUP_PATH, 404, 1, unavailable),
+                (Phase::Stale, GROUP_PATH, 503, 1, unavailable),
                 (Phase::BackendGone, NODES, 503, 1, gone),
                 (
                     Phase::Empty,

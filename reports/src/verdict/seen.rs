@@ -92,7 +92,7 @@ impl<'t> Seen<'t> {
                 outcome,
                 nodes,
                 pods,
-            ..
+                ..
             } => {
                 let answered = outcome == "200";
                 if lists_nodes(target) {
