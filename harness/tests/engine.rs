@@ -250,8 +250,8 @@ fn loss_repeats_with_the_seed_and_is_counted() {
 fn names_resolve_as_the_cluster_knows_them() {
     let (log, _) = converse(vec![(NOW, vec![])], |network, _, log| async move {
         for name in ["node-a", "node-b"] {
-            log.borrow_mut()
-                .push(format!("{:?}", network.lookup(name).await));
+            let found = network.lookup(name).await;
+            log.borrow_mut().push(format!("{found:?}"));
         }
     });
     let missing = "Err(NoSuchHost { server: Some(10.96.0.10:53) })";

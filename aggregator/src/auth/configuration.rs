@@ -8,6 +8,7 @@ use std::sync::Arc;
 use rustls::pki_types::CertificateDer;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
+use seam::Timestamp;
 use serde::Deserialize;
 
 use crate::informer::objects::{Metadata, Object};
@@ -41,6 +42,15 @@ pub struct Bundle {
     authorities: Authorities,
     webpki: Arc<dyn ClientCertVerifier>,
     tls: Tls,
+    /// The last chain that verified. A front proxy shows the same one with
+    /// every request, and its signatures do not change.
+    verified: RefCell<Option<Verified>>,
+}
+
+/// A chain that verified, and the time in which it does so again.
+struct Verified {
+    chain: Vec<CertificateDer<'static>>,
+    valid: x509::Validity,
 }
 
 impl Bundle {
@@ -56,6 +66,7 @@ impl Bundle {
             authorities,
             webpki,
             tls: tls.clone(),
+            verified: RefCell::default(),
         }))
     }
 
@@ -72,6 +83,9 @@ impl Bundle {
             return Err("x509: malformed certificate".to_owned());
         };
         let now = self.tls.clock().now();
+        if self.is_known(chain, now) {
+            return Ok(());
+        }
         let certificate = x509::parse(leaf).map_err(|error| error.0)?;
         let verdict = x509::check_validity(&certificate, now).and_then(|()| {
             self.authorities
@@ -86,7 +100,32 @@ impl Bundle {
                 "verifying certificate {} failed: {text}",
                 x509::identity(&certificate)
             )
-        })
+        })?;
+        self.remember(chain);
+        Ok(())
+    }
+
+    fn is_known(&self, chain: &[CertificateDer<'static>], now: Timestamp) -> bool {
+        let verified = self.verified.borrow();
+        verified
+            .as_ref()
+            .is_some_and(|known| known.chain == chain && known.valid.check(now).is_ok())
+    }
+
+    /// Keeps a chain for as long as each of its certificates and all
+    /// authorities are valid; the verdict cannot change before.
+    fn remember(&self, chain: &[CertificateDer<'static>]) {
+        let parsed = chain.iter().map(|der| x509::parse(der));
+        let own: Result<Vec<_>, _> = parsed
+            .map(|certificate| certificate.map(|parsed| x509::Validity::of(&parsed)))
+            .collect();
+        if let Ok(own) = own {
+            let valid = own
+                .into_iter()
+                .fold(self.authorities.validity(), x509::Validity::and);
+            let chain = chain.to_vec();
+            *self.verified.borrow_mut() = Some(Verified { chain, valid });
+        }
     }
 }
 

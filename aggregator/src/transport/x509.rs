@@ -39,13 +39,26 @@ struct Authority {
     validity: Validity,
 }
 
+/// From when until when a certificate is valid, in Unix seconds.
 #[derive(Debug, Clone, Copy)]
-struct Validity {
+pub(crate) struct Validity {
     not_before: i64,
     not_after: i64,
 }
 
 impl Authorities {
+    /// When every one of them is valid.
+    pub(crate) fn validity(&self) -> Validity {
+        let always = Validity {
+            not_before: i64::MIN,
+            not_after: i64::MAX,
+        };
+        self.known
+            .iter()
+            .map(|authority| authority.validity)
+            .fold(always, Validity::and)
+    }
+
     /// Trusts these certificates. What is no certificate is left out, as Go's
     /// `CertPool` does.
     #[must_use]
@@ -200,14 +213,26 @@ impl Authorities {
 }
 
 impl Validity {
-    fn of(certificate: &X509Certificate<'_>) -> Self {
+    /// When the certificate is valid.
+    pub(crate) fn of(certificate: &X509Certificate<'_>) -> Self {
         Self {
             not_before: certificate.validity().not_before.timestamp(),
             not_after: certificate.validity().not_after.timestamp(),
         }
     }
 
-    fn check(self, now: Timestamp) -> Result<(), X509Error> {
+    /// When both are valid.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            not_before: self.not_before.max(other.not_before),
+            not_after: self.not_after.min(other.not_after),
+        }
+    }
+
+    /// # Errors
+    ///
+    /// Go's text if `now` lies outside.
+    pub(crate) fn check(self, now: Timestamp) -> Result<(), X509Error> {
         if now < Timestamp::from_seconds(self.not_before) {
             return Err(X509Error(expired(now, "before", self.not_before)));
         }

@@ -1,6 +1,7 @@
 //! The way of a request: latency, authentication, authorization, answer.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -42,6 +43,8 @@ pub(super) struct Server {
     watch_timeouts: RefCell<Box<dyn Random>>,
     /// Set once all paths are installed.
     aggregation: RefCell<Option<Rc<Aggregation>>>,
+    /// `GET /api` in aggregated form, by form: it never changes.
+    core_documents: RefCell<BTreeMap<&'static str, documents::Tagged>>,
 }
 
 /// The server as its connections know it.
@@ -69,6 +72,7 @@ impl Server {
             authenticator: Authenticator::new(config.client_ca.clone(), config.tokens.clone()),
             watch_timeouts: RefCell::new(process.random("watch-timeouts")),
             aggregation: RefCell::default(),
+            core_documents: RefCell::default(),
         }
     }
 
@@ -204,13 +208,21 @@ impl Server {
             }
             Discovery::Aggregated(form) => {
                 let document = match aggregation.as_ref() {
-                    _ if is_core => documents::aggregated_core(form),
+                    _ if is_core => self.core_document(form),
                     Some(layer) => layer.discovery.document(form),
                     None => documents::aggregated(form, &[]),
                 };
                 Ok(tagged(request, form, document))
             }
         }
+    }
+
+    fn core_document(&self, form: &'static str) -> documents::Tagged {
+        let mut documents = self.core_documents.borrow_mut();
+        let document = documents
+            .entry(form)
+            .or_insert_with(|| documents::aggregated_core(form));
+        document.clone()
     }
 
     fn version_of(&self, group: &str) -> Option<String> {
