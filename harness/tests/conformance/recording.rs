@@ -7,13 +7,13 @@ use serde_json::Value;
 use crate::Expected;
 
 /// A recorded timeline.
-pub struct Recording {
-    pub name: String,
-    pub value: Value,
+pub(crate) struct Recording {
+    pub(crate) name: String,
+    pub(crate) value: Value,
 }
 
 impl Recording {
-    pub fn read(path: &Path) -> Self {
+    pub(crate) fn read(path: &Path) -> Self {
         let text = std::fs::read_to_string(path).expect("the recording is there");
         let value: Value = serde_json::from_str(&text).expect("the recording is JSON");
         Self {
@@ -22,19 +22,19 @@ impl Recording {
         }
     }
 
-    pub fn parameters(&self) -> &Value {
+    pub(crate) fn parameters(&self) -> &Value {
         &self.value["parameters"]
     }
 
     /// Whether the endpoint is published when the pod is Ready; otherwise it
     /// is always published, and the pod's condition was not recorded.
-    pub fn pod_mode(&self) -> bool {
+    pub(crate) fn pod_mode(&self) -> bool {
         self.parameters()["mode"] == "pod"
     }
 
     /// Milliseconds from process start to the first log line that contains
     /// `needle`.
-    pub fn logged(&self, needle: &str) -> Option<f64> {
+    pub(crate) fn logged(&self, needle: &str) -> Option<f64> {
         self.value["metrics_server_log"]
             .as_array()
             .expect("log lines")
@@ -47,7 +47,7 @@ impl Recording {
             })
     }
 
-    pub fn events(&self) -> impl Iterator<Item = Line<'_>> {
+    pub(crate) fn events(&self) -> impl Iterator<Item = Line<'_>> {
         self.value["events"]
             .as_array()
             .expect("events")
@@ -67,11 +67,11 @@ impl Recording {
             .map_or(Expected::Never, |line| Expected::At(line.at))
     }
 
-    pub fn readyz_200(&self) -> Expected {
+    pub(crate) fn readyz_200(&self) -> Expected {
         self.first(|line| line.source == "readyz" && line.code == Some(200))
     }
 
-    pub fn pod_ready(&self) -> Expected {
+    pub(crate) fn pod_ready(&self) -> Expected {
         if !self.pod_mode() {
             return Expected::Unknown;
         }
@@ -85,7 +85,7 @@ impl Recording {
     /// An API server that starts during the recording takes its controllers
     /// with it, which resume when they have won their lease: in one recording
     /// the EndpointSlice was written 6.5 s after the pod was Ready.
-    pub fn api_service_available(&self) -> Expected {
+    pub(crate) fn api_service_available(&self) -> Expected {
         if !self.pod_mode() || self.parameters()["apiserver_down_at_start"] == true {
             return Expected::Unknown;
         }
@@ -98,7 +98,7 @@ impl Recording {
         })
     }
 
-    pub fn first_api_200(&self) -> Expected {
+    pub(crate) fn first_api_200(&self) -> Expected {
         if !self.pod_mode() || self.parameters()["apiserver_down_at_start"] == true {
             return Expected::Unknown;
         }
@@ -108,7 +108,7 @@ impl Recording {
     /// Phase of the availability controller's 30 s resync, where a recording
     /// shows it: by noticing that the process of an endpoint that is always
     /// published is gone.
-    pub fn resync_phase(&self) -> Option<String> {
+    pub(crate) fn resync_phase(&self) -> Option<String> {
         let killed = self
             .events()
             .find(|line| line.event == "kill-metrics-server")?
@@ -124,7 +124,7 @@ impl Recording {
     }
 
     /// Probes, by code.
-    pub fn probes(&self) -> Vec<(i64, String)> {
+    pub(crate) fn probes(&self) -> Vec<(i64, String)> {
         self.events()
             .filter(|line| line.source == "kubelet-probe")
             .map(|line| (line.at, line.code.expect("a code").to_string()))
@@ -132,7 +132,7 @@ impl Recording {
     }
 
     /// Starts and exits of the process.
-    pub fn process(&self) -> Vec<(i64, String)> {
+    pub(crate) fn process(&self) -> Vec<(i64, String)> {
         self.events()
             .filter(|line| line.source == "metrics-server")
             .filter_map(|line| match (line.event, line.code) {
@@ -151,7 +151,7 @@ impl Recording {
     /// DIFFERENCE: a real process takes 10 to 30 ms to die of SIGKILL, and
     /// whoever asks in that time may see a reset; a simulated one dies at
     /// once. Answers within 100 ms of a kill are left out.
-    pub fn aggregation_texts(&self) -> Vec<String> {
+    pub(crate) fn aggregation_texts(&self) -> Vec<String> {
         let kills: Vec<i64> = self
             .events()
             .filter(|line| line.event == "kill-metrics-server")
@@ -180,7 +180,7 @@ impl Recording {
     }
 
     /// Errors of scrapes, as the server logged them.
-    pub fn scrape_errors(&self) -> Vec<String> {
+    pub(crate) fn scrape_errors(&self) -> Vec<String> {
         let mut errors = Vec::new();
         for entry in self.value["metrics_server_log"]
             .as_array()
@@ -198,12 +198,12 @@ impl Recording {
 }
 
 /// One recorded event.
-pub struct Line<'a> {
-    pub at: i64,
-    pub source: &'a str,
-    pub event: &'a str,
-    pub code: Option<i64>,
-    pub detail: &'a Value,
+pub(crate) struct Line<'a> {
+    pub(crate) at: i64,
+    pub(crate) source: &'a str,
+    pub(crate) event: &'a str,
+    pub(crate) code: Option<i64>,
+    pub(crate) detail: &'a Value,
 }
 
 /// The `err="…"` of a line about a failed scrape, unquoted as Go quotes.
@@ -228,7 +228,7 @@ fn logged_error(line: &str) -> Option<String> {
 
 /// A code and its body in one line; of a Status only its reason and message,
 /// which is what the recorder kept.
-pub fn answer(code: &str, body: &str) -> String {
+pub(crate) fn answer(code: &str, body: &str) -> String {
     match serde_json::from_str::<Value>(body) {
         Ok(status) => format!("{code} {}: {}", status["reason"], status["message"]),
         Err(_) => normalised(&format!("{code} {}", body.trim_end())),
@@ -237,7 +237,7 @@ pub fn answer(code: &str, body: &str) -> String {
 
 /// A text without what legitimately differs between two networks: the
 /// machines' addresses and the ports that a system picks.
-pub fn normalised(text: &str) -> String {
+pub(crate) fn normalised(text: &str) -> String {
     // Both ends of a connection, in Go's texts of failed reads and writes.
     if let Some((before, after)) = text.split_once("read tcp ")
         && let Some((_, after)) = after.split_once(": ")

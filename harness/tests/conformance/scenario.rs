@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::recording::Recording;
 
 /// The scenario, in the scenario language.
-pub fn yaml(recording: &Recording) -> String {
+pub(crate) fn yaml(recording: &Recording) -> String {
     let parameters = recording.parameters();
     let mut document = json!({
         "apiVersion": "firstlight/v1",
