@@ -1,7 +1,7 @@
 //! Every scenario of the library, one test each: its expectations hold for
 //! each of its seeds.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use firstlight::seed::Seed;
 use firstlight::{cli, run, scenario};
@@ -24,7 +24,7 @@ fn main() {
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
 
-fn check(file: &PathBuf) -> Result<(), Failed> {
+fn check(file: &Path) -> Result<(), Failed> {
     let scenario = scenario::load(file).map_err(|diagnostics| diagnostics.render())?;
     for seed in &scenario.seeds {
         let run = run::run(&scenario, Seed(*seed))?;
