@@ -2,8 +2,8 @@
 //!
 //! A real process and a simulated one differ only in the [`Environment`] they
 //! are started with: its [`Host`], how it finds its API server
-//! ([`ClusterSource`]), what its start costs in time ([`StartCost`]) and where
-//! its serving key comes from ([`ServerKey`]).
+//! ([`ClusterSource`]), what its start costs in time ([`StartCost`]), what holds
+//! its work up ([`Pace`]) and where its serving key comes from ([`ServerKey`]).
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -15,6 +15,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 use crate::klog;
+use crate::pace::Pace;
 use crate::version::Version;
 
 /// Everything that one process is started with.
@@ -32,6 +33,8 @@ pub struct Environment {
     pub cluster: Rc<dyn ClusterSource>,
     /// Time that its start takes beyond waiting for others.
     pub start_cost: StartCost,
+    /// What holds its work up once it runs.
+    pub pace: Rc<dyn Pace>,
     /// Who is told what it does.
     pub observer: Rc<dyn Observer>,
     /// SIGTERM, as a handle.

@@ -13,6 +13,7 @@
 //! - [`health`]: `/livez`, `/readyz`, `/healthz`;
 //! - [`exposition`]: the server's own `/metrics`;
 //! - [`environment`]: what a process is given, and whom it tells what it does;
+//! - [`pace`]: how fast it gets its work done;
 //! - [`options`]: its command line;
 //! - [`klog`]: its log lines;
 //! - [`transport`]: HTTP over TLS, with Go's error texts;
@@ -36,6 +37,7 @@ pub mod informer;
 pub mod klog;
 pub mod kubelet;
 pub mod options;
+pub mod pace;
 pub mod process;
 pub mod quantity;
 pub mod sample;

@@ -257,6 +257,7 @@ impl Process {
             host,
             version,
             observer,
+            pace,
             ..
         } = &self.environment;
         let scraper = Scraper {
@@ -268,6 +269,7 @@ impl Process {
             resolution: self.resolution(),
             request_timeout: self.options.kubelet.request_timeout.to_std(),
             collected: Rc::clone(collected),
+            pace: Rc::clone(pace),
             log: self.log.clone(),
             observer: Rc::clone(observer),
             stagger: RefCell::new(host.random("scrape-stagger")),

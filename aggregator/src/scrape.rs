@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use seam::{Host, Random, Timestamp};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use crate::api::Selector;
 use crate::environment::{Event, Observer};
@@ -15,6 +15,7 @@ use crate::informer::{ClusterState, Node};
 use crate::klog::{Log, Quoted};
 use crate::kubelet::{KubeletClient, ScrapeError};
 use crate::options::duration::GoDuration;
+use crate::pace::{Pace, Work, hold_up};
 use crate::sample::{Duplicate, MetricsBatch};
 use crate::store::{Store, StoreNote, StoreReport};
 use crate::version::{RequestTimeoutRule, Version};
@@ -95,6 +96,8 @@ pub struct Scraper {
     pub request_timeout: Duration,
     /// Where points go.
     pub collected: Rc<Collected>,
+    /// What holds scraping up.
+    pub pace: Rc<dyn Pace>,
     /// Where errors go.
     pub log: Log,
     /// Who is told.
@@ -123,6 +126,8 @@ impl Scraper {
         self.log
             .verbose(6, "server.go:136", || "\"Scraping metrics\"".to_owned());
         let batch = self.scrape(tick, deadline).await;
+        let (nodes, pods) = (batch.nodes.len(), batch.pods.len());
+        hold_up(&*self.pace, Work::Store { tick, nodes, pods }).await;
         self.log
             .verbose(6, "server.go:139", || "\"Storing metrics\"".to_owned());
         let (report, ready, points) = {
@@ -216,10 +221,17 @@ impl Scraper {
             RequestTimeoutRule::NineTenthsOfResolution => entered + self.effective_timeout(),
             RequestTimeoutRule::Flag { .. } => began + self.effective_timeout(),
         };
-        let result = self
-            .kubelets
-            .get_metrics(&node, deadline.min(tick_deadline))
-            .await;
+        let deadline = deadline.min(tick_deadline);
+        let held_up = hold_up(
+            &*self.pace,
+            Work::Scrape {
+                tick,
+                node: &node.name,
+            },
+        );
+        // Past its deadline, asking fails as it does after any other delay.
+        let _ = timeout_at(deadline, held_up).await;
+        let result = self.kubelets.get_metrics(&node, deadline).await;
         let duration = began.elapsed();
         let success = result.is_ok();
         let end = self.host.now();

@@ -33,6 +33,7 @@ use crate::environment::Shutdown;
 use crate::informer::ClusterState;
 use crate::klog::Log;
 use crate::options::Options;
+use crate::pace::Pace;
 use crate::scrape::Collected;
 use crate::version::Version;
 
@@ -71,6 +72,8 @@ pub struct Server {
     pub log: Log,
     /// The stream `audit-id`.
     pub audit_ids: RefCell<Box<dyn Random>>,
+    /// What holds answers up.
+    pub pace: Rc<dyn Pace>,
     /// Requests being worked on.
     pub in_flight: InFlight,
     /// Connections that speak HTTP.

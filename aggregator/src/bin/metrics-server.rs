@@ -10,6 +10,7 @@ use aggregator::environment::{
     ServerKey, Shutdown, StartCost,
 };
 use aggregator::klog::Line;
+use aggregator::pace::Unhindered;
 use aggregator::process;
 use aggregator::version::Version;
 use futures_util::FutureExt;
@@ -44,6 +45,7 @@ async fn serve(args: Vec<String>) -> process::Exit {
         version: Version::V0_9,
         cluster: Rc::new(KubeConfig),
         start_cost: StartCost::default(),
+        pace: Rc::new(Unhindered),
         observer: Rc::new(StandardError(host)),
         shutdown,
         server_key: ServerKey::Generate,

@@ -36,6 +36,7 @@ impl Process {
             host,
             version,
             shutdown,
+            pace,
             ..
         } = &self.environment;
         let options = &self.options;
@@ -64,6 +65,7 @@ impl Process {
             shutdown: shutdown.clone(),
             closing: Shutdown::new(),
             log: self.log.clone(),
+            pace: Rc::clone(pace),
             audit_ids: RefCell::new(host.random("audit-id")),
             in_flight: InFlight::new(options.server.max_requests_in_flight),
             connections: Connections::default(),

@@ -23,6 +23,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::Server;
+use crate::pace::{Work, hold_up};
 
 /// Source: lib: apiserver `pkg/server/secure_serving.go: Serve`.
 const READ_HEADER_TIMEOUT: Duration = Duration::from_secs(32);
@@ -94,7 +95,10 @@ impl Drop for InProgress {
 
 /// Serves a connection from its first byte to its end.
 pub(super) async fn serve(server: Rc<Server>, acceptor: TlsAcceptor, stream: BoxStream) {
-    let handshake = timeout(READ_HEADER_TIMEOUT, acceptor.accept(stream));
+    let handshake = timeout(READ_HEADER_TIMEOUT, async {
+        hold_up(&*server.pace, Work::Handshake).await;
+        acceptor.accept(stream).await
+    });
     let stream = match select(pin!(server.closing.requested()), pin!(handshake)).await {
         Either::Right((Ok(Ok(stream)), _)) => stream,
         Either::Right((Ok(Err(error)), _)) => {

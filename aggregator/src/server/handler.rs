@@ -19,6 +19,7 @@ use crate::auth::authorize::Decision;
 use crate::exposition;
 use crate::health::{self, Endpoint};
 use crate::klog::Quoted;
+use crate::pace::{Work, hold_up};
 
 /// Source: lib: apiserver `pkg/server/filters/maxinflight.go: retryAfter`.
 const RETRY_AFTER: &str = "1";
@@ -51,6 +52,7 @@ impl Server {
     }
 
     async fn decide(&self, peer: &Peer, headers: &HeaderMap, request: &ApiRequest<'_>) -> Reply {
+        hold_up(&*self.pace, Work::Request { path: request.path }).await;
         let user = match self
             .authenticator
             .authenticate(headers, peer.certificates.as_deref())

@@ -2,6 +2,7 @@
 //! kubelet over in-memory streams on a paused clock.
 
 mod machines;
+mod pace;
 mod peers;
 mod scraper;
 
@@ -16,6 +17,7 @@ use aggregator::environment::{
     ServerKey, Shutdown, StartCost,
 };
 use aggregator::klog::Line;
+use aggregator::pace::{Pace, Unhindered};
 use aggregator::process::{self, Exit};
 use aggregator::transport::connect::Security;
 use aggregator::transport::tls::{Identity, Tls, Trust};
@@ -48,6 +50,7 @@ struct World {
     api: Rc<ApiServer>,
     seen: Rc<Seen>,
     shutdown: Shutdown,
+    pace: Rc<dyn Pace>,
     began: Instant,
 }
 
@@ -124,6 +127,7 @@ impl World {
                 lines: RefCell::default(),
             }),
             shutdown: Shutdown::new(),
+            pace: Rc::new(Unhindered),
             began,
         }
     }
@@ -171,6 +175,7 @@ impl World {
                 configure: Duration::from_millis(50),
                 serve: Duration::from_millis(15),
             },
+            pace: Rc::clone(&self.pace),
             observer: Rc::clone(&self.seen) as Rc<dyn Observer>,
             shutdown: self.shutdown.clone(),
             server_key: ServerKey::Pkcs8Ed25519(key.serialize_der()),

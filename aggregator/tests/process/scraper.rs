@@ -14,6 +14,7 @@ use aggregator::informer::{Node, Sink};
 use aggregator::klog::Log;
 use aggregator::kubelet::KubeletClient;
 use aggregator::options::{self, Command};
+use aggregator::pace::Unhindered;
 use aggregator::scrape::{Collected, Scraper};
 use aggregator::transport::tls::Tls;
 use aggregator::version::Version;
@@ -83,6 +84,7 @@ async fn scraper(delays: [u64; 4], request_timeout: u64, nodes: Vec<Value>) -> S
         resolution: seconds(60),
         request_timeout: seconds(request_timeout),
         collected: Collected::new(Version::V0_8, seconds(60)),
+        pace: Rc::new(Unhindered),
         log,
         observer,
         stagger: RefCell::new(host.random("scrape-stagger")),

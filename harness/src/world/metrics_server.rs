@@ -9,6 +9,7 @@ use aggregator::environment::{
     Shutdown, StartCost,
 };
 use aggregator::klog;
+use aggregator::pace::Unhindered;
 use aggregator::process;
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use mocks::pod::{ContainerRuntime, Exit, RunningContainer};
@@ -52,6 +53,7 @@ impl ContainerRuntime for Launcher {
             version: self.version,
             cluster: Rc::new(InCluster(self.cluster.clone())),
             start_cost: self.draw_start_cost(restart),
+            pace: Rc::new(Unhindered),
             observer: Rc::new(ProcessObserver {
                 host: self.host.name().to_owned(),
                 recorder: Rc::clone(&self.recorder),
