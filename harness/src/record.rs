@@ -1,6 +1,7 @@
 //! From what happens in the world to the trace.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use mocks::event::{Event as Seen, Recorder as MockRecorder};
@@ -12,6 +13,7 @@ pub struct TraceRecorder {
     start: Instant,
     records: RefCell<Vec<Record>>,
     wake_witness: RefCell<Option<Box<dyn Fn()>>>,
+    faults: RefCell<BTreeMap<String, u64>>,
     silent: Cell<bool>,
 }
 
@@ -23,6 +25,7 @@ impl TraceRecorder {
             start,
             records: RefCell::new(Vec::with_capacity(512)),
             wake_witness: RefCell::new(None),
+            faults: RefCell::default(),
             silent: Cell::new(false),
         })
     }
@@ -55,6 +58,34 @@ impl TraceRecorder {
         }
     }
 
+    /// Counts that the fault of this name took effect on `host`; the first time
+    /// is recorded as an event of its own.
+    pub fn fault(&self, host: &str, fault: &str) {
+        let first = match self.faults.borrow_mut().get_mut(fault) {
+            Some(count) => {
+                *count += 1;
+                false
+            }
+            None => true,
+        };
+        if first {
+            self.faults.borrow_mut().insert(fault.to_owned(), 1);
+            let fault = fault.to_owned();
+            self.push(host, Event::FaultHit { fault });
+        }
+    }
+
+    /// How often each fault took effect so far, in alphabetical order; those
+    /// that never did are absent.
+    #[must_use]
+    pub fn fault_totals(&self) -> Vec<(String, u64)> {
+        let faults = self.faults.borrow();
+        faults
+            .iter()
+            .map(|(name, count)| (name.clone(), *count))
+            .collect()
+    }
+
     /// The trace so far; nothing is recorded from then on.
     #[must_use]
     pub fn finish(&self) -> Trace {
@@ -81,7 +112,10 @@ fn matters_to_the_witness(event: &Event) -> bool {
 
 impl MockRecorder for TraceRecorder {
     fn record(&self, host: &str, event: Seen) {
-        self.push(host, translate(event));
+        match event {
+            Seen::Fault { fault } => self.fault(host, &fault),
+            event => self.push(host, translate(event)),
+        }
     }
 }
 
@@ -92,11 +126,14 @@ fn translate(event: Seen) -> Event {
             target,
             outcome,
             text,
+            took,
         } => Event::Response {
             observer: observer.name().to_owned(),
             target,
             outcome: outcome.to_string(),
             text,
+            duration_ns: u64::try_from(took.as_nanos())
+                .expect("a run is shorter than five centuries"),
         },
         Seen::Witness {
             target,
@@ -151,6 +188,7 @@ fn translate(event: Seen) -> Event {
             reason: reason.to_owned(),
             message,
         },
+        Seen::Fault { fault } => Event::FaultHit { fault },
         Seen::NotModelled { request } => Event::NotModelled { request },
         Seen::KubeletServed { status } => Event::KubeletServed { status },
     }

@@ -1,6 +1,7 @@
 //! What a stand-in tells the world about a run.
 
 use std::fmt;
+use std::time::Duration;
 
 /// Somebody who asked and was, or was not, answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,6 +84,8 @@ pub enum Event {
         outcome: Outcome,
         /// What the asker made of it: a body or an error, as its user sees it.
         text: String,
+        /// From asking to knowing.
+        took: Duration,
     },
     /// The witness looked at something the moment it may have changed. Not a
     /// response: no such client exists in a cluster.
@@ -157,6 +160,11 @@ pub enum Event {
     NotModelled {
         /// Method and path.
         request: String,
+    },
+    /// A fault that the scenario asked for took effect, once more.
+    Fault {
+        /// Its name, as the world gave it to the stand-in.
+        fault: String,
     },
     /// A kubelet answered or refused a scrape.
     KubeletServed {

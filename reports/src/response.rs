@@ -51,25 +51,30 @@ pub(crate) struct Answer<'t> {
     pub(crate) target: &'t str,
     pub(crate) outcome: &'t str,
     pub(crate) text: &'t str,
+    /// From asking to knowing, in nanoseconds.
+    pub(crate) duration_ns: u64,
+    /// The machine that asked.
+    pub(crate) host: &'t str,
 }
 
 /// Every answer in `trace`, in order. The witness is left out: no such client
 /// exists in a cluster.
 pub(crate) fn answers(trace: &Trace) -> impl Iterator<Item = Answer<'_>> {
     trace.records.iter().filter_map(|record| {
-        let (observer, target, outcome, text) = match &record.event {
+        let (observer, target, outcome, text, duration_ns) = match &record.event {
             Event::Response {
                 observer,
                 target,
                 outcome,
                 text,
-            } => (observer.as_str(), target, outcome, text),
+                duration_ns,
+            } => (observer.as_str(), target, outcome, text, duration_ns),
             Event::Scraped {
                 node,
                 outcome,
                 text,
-                ..
-            } => (SCRAPER, node, outcome, text),
+                duration_ns,
+            } => (SCRAPER, node, outcome, text, duration_ns),
             _ => return None,
         };
         Some(Answer {
@@ -78,6 +83,8 @@ pub(crate) fn answers(trace: &Trace) -> impl Iterator<Item = Answer<'_>> {
             target,
             outcome,
             text,
+            duration_ns: *duration_ns,
+            host: &record.host,
         })
     })
 }
@@ -130,6 +137,7 @@ mod tests {
             target: "/readyz".to_owned(),
             outcome: outcome.to_owned(),
             text: String::new(),
+            duration_ns: 0,
         }
     }
 

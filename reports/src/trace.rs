@@ -149,6 +149,9 @@ pub enum Event {
         outcome: String,
         /// What its user sees.
         text: String,
+        /// From asking to knowing, in nanoseconds.
+        #[serde(default)]
+        duration_ns: u64,
     },
     /// The witness looked the moment something may have changed.
     Witness {
@@ -214,6 +217,19 @@ pub enum Event {
     /// How often each network rule took effect. Near the end of the trace.
     PathTotals {
         /// Rule name and count, in the scenario's order.
+        totals: Vec<(String, u64)>,
+    },
+    /// A fault of the scenario that is not a network rule took effect, such as
+    /// a kubelet's refusal or a name that does not resolve. Recorded at the
+    /// first effect of each; totals are in `faultTotals`.
+    FaultHit {
+        /// Its name: the setting that asks for it, as `nodes.pi.kubelet.status`.
+        fault: String,
+    },
+    /// How often each of those faults took effect. Near the end of the trace,
+    /// if there was one.
+    FaultTotals {
+        /// Name and count, in alphabetical order.
         totals: Vec<(String, u64)>,
     },
     /// Somebody asked for something that is not modelled.

@@ -120,6 +120,10 @@ pub fn build(
                     totals: ended.totals(),
                 },
             );
+            let totals = ender.fault_totals();
+            if !totals.is_empty() {
+                ender.push("world", Event::FaultTotals { totals });
+            }
             ender.push(
                 "world",
                 Event::Ended {

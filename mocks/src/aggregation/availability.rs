@@ -134,9 +134,11 @@ impl Controller {
             return Ok(());
         }
         let warm = self.passed.borrow().contains(name);
+        let asked = Instant::now();
         let result = check::discovery_check(&self.context, &self.proxy, &api, warm).await;
+        let took = asked.elapsed();
         responsive(&self.context.behaviour).await;
-        self.tell(&api, &result);
+        self.tell(&api, &result, took);
         match result {
             Ok(_) => {
                 self.passed.borrow_mut().insert(name.to_owned());
@@ -152,7 +154,7 @@ impl Controller {
         }
     }
 
-    fn tell(&self, api: &ApiService, result: &Result<u16, check::Failure>) {
+    fn tell(&self, api: &ApiService, result: &Result<u16, check::Failure>, took: Duration) {
         let (outcome, text) = match result {
             Ok(status) => (Outcome::Status(*status), Condition::passed().message),
             Err(failure) => (failure.outcome, failure.text.clone()),
@@ -162,6 +164,7 @@ impl Controller {
             target: api.path(),
             outcome,
             text,
+            took,
         });
     }
 

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use http::uri::PathAndQuery;
 use seam::Host;
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use super::groups::{self, Listing};
 use super::rest::{JSON, Rest, RestError, Subject};
@@ -28,9 +29,12 @@ pub async fn run(host: Host, access: ApiAccess, timetable: Timetable, recorder: 
     let mut grid = Grid::new(timetable);
     loop {
         grid.next().await;
+        let asked = Instant::now();
         let listing = groups::apis(&rest).await;
+        let listed = Instant::now();
         let resources = resources(&rest).await;
-        let report = |target: &str, outcome, text| {
+        let took = [listed - asked, listed.elapsed()];
+        let report = |target: &str, outcome, text, took| {
             let target = target.to_owned();
             let observer = Observer::Discovery;
             let event = Event::Response {
@@ -38,14 +42,15 @@ pub async fn run(host: Host, access: ApiAccess, timetable: Timetable, recorder: 
                 target,
                 outcome,
                 text,
+                took,
             };
             recorder.record(host.name(), event);
         };
         let (outcome, text) = complete_listing(listing, &resources);
-        report("/apis", outcome, text);
+        report("/apis", outcome, text, took[0]);
         match resources {
-            Ok(names) => report(RESOURCES, Outcome::Status(200), names),
-            Err(error) => report(RESOURCES, error.outcome(), error.to_string()),
+            Ok(names) => report(RESOURCES, Outcome::Status(200), names, took[1]),
+            Err(error) => report(RESOURCES, error.outcome(), error.to_string(), took[1]),
         }
     }
 }

@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use http::uri::PathAndQuery;
 use seam::{Host, Timestamp};
-use tokio::time::{sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::pod_groups::{self, PodMetrics};
 use super::rest::{JSON, Rest, Subject};
@@ -69,7 +69,9 @@ pub async fn run(
     let path = request_path(&target);
     sleep_until(timetable.first).await;
     loop {
+        let asked = Instant::now();
         let synced = sync(&rest, &path, &target, &store, &host).await;
+        let took = asked.elapsed();
         let text = match synced.result {
             Ok(()) => ACTIVE.to_owned(),
             Err(error) => {
@@ -82,6 +84,7 @@ pub async fn run(
             target: path.as_str().to_owned(),
             outcome: synced.outcome,
             text,
+            took,
         };
         recorder.record(host.name(), event);
         sleep(timetable.every).await;

@@ -11,6 +11,7 @@ use std::rc::Rc;
 use http::uri::PathAndQuery;
 use seam::Host;
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use super::groups::{self, Listing};
 use super::rest::{Answer, JSON, Rest, RestError, Subject};
@@ -46,12 +47,14 @@ pub async fn run(host: Host, access: ApiAccess, timetable: Timetable, recorder: 
     let mut grid = Grid::new(timetable);
     loop {
         grid.next().await;
+        let asked = Instant::now();
         let printed = top_nodes(&rest).await;
         let event = Event::Response {
             observer: Observer::KubectlTop,
             target: printed.target.to_owned(),
             outcome: printed.outcome,
             text: first_line(&printed.text),
+            took: asked.elapsed(),
         };
         recorder.record(host.name(), event);
     }

@@ -122,8 +122,9 @@ async fn tick(shared: &Shared, worker: &mut Worker, request: &HttpProbe) {
     if !worker.is_due(&instance, shared.node.now()) {
         return;
     }
+    let asked = Instant::now();
     let answer = request.probe().await;
-    let result = report(shared, worker.kind, request, answer);
+    let result = report(shared, worker.kind, request, answer, asked.elapsed());
     let Some(stored) = result.and_then(|result| worker.take(result)) else {
         return;
     };
@@ -153,6 +154,7 @@ fn report(
     kind: ProbeKind,
     request: &HttpProbe,
     answer: Answer,
+    took: Duration,
 ) -> Option<ProbeResult> {
     let title = kind.title();
     let text = &answer.text;
@@ -181,6 +183,7 @@ fn report(
         target: request.path().to_owned(),
         outcome: answer.outcome,
         text: answer.text,
+        took,
     };
     shared.recorder.record(shared.node.name(), event);
     result

@@ -188,6 +188,7 @@ impl<'t> Switches<'t> {
                 target,
                 outcome,
                 text,
+                ..
             } if is_client(observer) => {
                 let switch = self.clients.entry((observer, target)).or_default();
                 // kubectl may find in a good answer that it has nothing to show.

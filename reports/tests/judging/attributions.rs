@@ -417,7 +417,8 @@ fn event() -> impl Strategy<Value = Event> {
                 observer,
                 target: "/readyz".to_owned(),
                 outcome,
-                text: String::new()
+                text: String::new(),
+                duration_ns: 0
             }),
         prop::bool::weighted(0.8).prop_map(|status| Event::PodCondition {
             condition: "Ready".to_owned(),

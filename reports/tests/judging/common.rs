@@ -218,6 +218,7 @@ impl Story {
                 target: target.to_owned(),
                 outcome: outcome.to_owned(),
                 text: text.to_owned(),
+                duration_ns: 0,
             },
         )
     }
