@@ -6,11 +6,14 @@ use std::rc::Rc;
 use reports::judgement::{self, RunJudgement};
 use reports::trace::Trace;
 
-use crate::engine::virtual_time::{self, Stuck};
+use crate::brief;
+use crate::engine::fabric::Simulation;
+use crate::engine::link::Links;
+use crate::engine::virtual_time::{self, Setup, Stuck};
 use crate::record::TraceRecorder;
 use crate::scenario::model::Scenario;
 use crate::seed::Seed;
-use crate::{brief, world};
+use crate::world::{Site, World, machines};
 
 /// One run of one scenario.
 #[derive(Debug, Clone)]
@@ -48,8 +51,25 @@ pub fn simulate(scenario: &Scenario, seed: Seed) -> Result<Trace, Stuck> {
     let filled = Rc::clone(&slot);
     virtual_time::run(scenario.until, move |start| {
         let recorder = filled.get_or_init(|| TraceRecorder::new(start));
-        world::build(scenario, seed, start, recorder)
+        set_up(Site::new(scenario, seed, start, recorder))
     })?;
     let recorder = slot.get().expect("the set-up ran");
     Ok(recorder.finish())
+}
+
+/// A site as the virtual engine runs it.
+fn set_up(site: Site) -> Setup {
+    let terrain = machines::terrain(&site);
+    let mut simulation = Simulation::new(Rc::clone(&terrain));
+    let links = Rc::new(Links::new(Rc::clone(&terrain.paths)));
+    let world = Rc::new(World::new(site, terrain, &mut simulation));
+    let (started, observed, finished) = (Rc::clone(&world), Rc::clone(&world), world);
+    Setup {
+        net: simulation.net,
+        links,
+        alive: Rc::clone(&simulation.fabric.alive),
+        start: Box::new(move || started.start()),
+        observe: Box::new(move || observed.observe()),
+        finish: Box::new(move || finished.finish("until")),
+    }
 }

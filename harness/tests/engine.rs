@@ -7,8 +7,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
-use firstlight::engine::fabric::{Fabric, ServiceRoute, SimulatedNetwork};
-use firstlight::engine::link::{Links, ResolvedRule};
+use firstlight::engine::fabric::{Fabric, SimulatedNetwork};
+use firstlight::engine::link::Links;
+use firstlight::engine::path::{Paths, ResolvedRule};
+use firstlight::engine::terrain::{ServiceRoute, Terrain};
 use firstlight::engine::virtual_time::{self, Setup};
 use firstlight::scenario::model::{Distribution, PathEffect, Timeline};
 use firstlight::seed::Seed;
@@ -39,12 +41,13 @@ where
         let mut net = virtual_time::network();
         let server = net.add_host(SERVER);
         let client_host = net.add_host(CLIENT);
-        let links = links(start, rules);
+        let paths = paths(start, rules);
+        let links = Rc::new(Links::new(Rc::clone(&paths)));
         let alive = Rc::new(Cell::new(true));
-        let fabric = fabric(Rc::clone(&links), Rc::clone(&alive));
+        let fabric = fabric(Rc::clone(&paths), Rc::clone(&alive));
         let for_server = SimulatedNetwork::new(server, SERVER, Rc::clone(&fabric));
         let for_client = SimulatedNetwork::new(client_host, CLIENT, fabric);
-        let counting = Rc::clone(&links);
+        let counting = paths;
         Setup {
             net,
             links,
@@ -62,9 +65,9 @@ where
     (log.take(), totals.take())
 }
 
-fn links(start: Instant, rules: Rules) -> Rc<Links> {
+fn paths(start: Instant, rules: Rules) -> Rc<Paths> {
     let names = vec!["rule".to_owned()];
-    Rc::new(Links::new(
+    Rc::new(Paths::new(
         start,
         Timeline(rules),
         names,
@@ -72,9 +75,9 @@ fn links(start: Instant, rules: Rules) -> Rc<Links> {
     ))
 }
 
-fn fabric(links: Rc<Links>, alive: Rc<Cell<bool>>) -> Rc<Fabric> {
-    Rc::new(Fabric {
-        links,
+fn fabric(paths: Rc<Paths>, alive: Rc<Cell<bool>>) -> Rc<Fabric> {
+    let terrain = Rc::new(Terrain {
+        paths,
         services: Box::new(|address| match address.port() {
             443 => ServiceRoute::Endpoint(SocketAddr::new(SERVER, PORT)),
             444 => ServiceRoute::Refused,
@@ -83,8 +86,8 @@ fn fabric(links: Rc<Links>, alive: Rc<Cell<bool>>) -> Rc<Fabric> {
         }),
         names: BTreeMap::from([("node-a".to_owned(), vec![SERVER])]),
         name_server: SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 96, 0, 10)), 53),
-        alive,
-    })
+    });
+    Rc::new(Fabric { terrain, alive })
 }
 
 async fn echo(network: SimulatedNetwork, tasks: Tasks) {
@@ -285,7 +288,7 @@ fn a_killed_process_lets_go_of_its_port_and_its_peers_notice() {
 fn tasks_that_wake_each_other_for_ever_are_reported_as_stuck() {
     let result = virtual_time::run(Duration::from_secs(1), |start| Setup {
         net: virtual_time::network(),
-        links: links(start, vec![(NOW, vec![])]),
+        links: Rc::new(Links::new(paths(start, vec![(NOW, vec![])]))),
         alive: Rc::new(Cell::new(true)),
         start: Box::new(|| {
             Tasks::new().spawn(async {

@@ -15,37 +15,53 @@ use std::task::{Context, Poll};
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use seam::{BoxListener, BoxStream, Listener, LookupError, Network};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use turmoil_net::HostId;
 use turmoil_net::shim::tokio::net::{TcpListener, TcpStream};
+use turmoil_net::{HostId, Net};
 
-use super::link::Links;
+use super::terrain::{ServiceRoute, Terrain};
+use super::{Engine, virtual_time};
 
 /// What all machines of one simulation share.
 pub struct Fabric {
-    /// The paths between machines.
-    pub links: Rc<Links>,
-    /// Where service addresses lead.
-    pub services: Box<dyn Fn(SocketAddr) -> ServiceRoute>,
-    /// What the cluster's name server knows.
-    pub names: BTreeMap<String, Vec<IpAddr>>,
-    /// The cluster's name server, for error texts.
-    pub name_server: SocketAddr,
+    /// Path rules, service addresses, names.
+    pub terrain: Rc<Terrain>,
     /// Cleared when the simulation ends: sockets that outlive it, in values
     /// that are dropped late, must not call into a network that is gone.
     pub alive: Rc<Cell<bool>>,
 }
 
-/// Where a dial to an address leads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ServiceRoute {
-    /// Not a service: the address itself.
-    Direct,
-    /// A service with a ready endpoint: this one.
-    Endpoint(SocketAddr),
-    /// A service without ready endpoints: rejected at once.
-    Refused,
-    /// A service that the node's rules do not know yet: packets vanish.
-    Unknown,
+/// The simulated machines of one world.
+pub struct Simulation {
+    /// Their sockets.
+    pub net: Net,
+    /// What they share.
+    pub fabric: Rc<Fabric>,
+    hosts: BTreeMap<IpAddr, HostId>,
+}
+
+impl Simulation {
+    /// A simulation without machines.
+    #[must_use]
+    pub fn new(terrain: Rc<Terrain>) -> Self {
+        Self {
+            net: virtual_time::network(),
+            fabric: Rc::new(Fabric {
+                terrain,
+                alive: Rc::new(Cell::new(true)),
+            }),
+            hosts: BTreeMap::new(),
+        }
+    }
+}
+
+impl Engine for Simulation {
+    fn network(&mut self, ip: IpAddr) -> Rc<dyn Network> {
+        let host = *self
+            .hosts
+            .entry(ip)
+            .or_insert_with(|| self.net.add_host(ip));
+        Rc::new(SimulatedNetwork::new(host, ip, Rc::clone(&self.fabric)))
+    }
 }
 
 /// The network as one machine sees it.
@@ -76,13 +92,13 @@ impl Network for SimulatedNetwork {
     fn dial(&self, address: SocketAddr) -> LocalBoxFuture<'static, io::Result<BoxStream>> {
         let network = self.clone();
         async move {
-            let address = match (network.fabric.services)(address) {
+            let address = match (network.fabric.terrain.services)(address) {
                 ServiceRoute::Direct => address,
                 ServiceRoute::Endpoint(endpoint) => endpoint,
                 ServiceRoute::Refused => return Err(io::ErrorKind::ConnectionRefused.into()),
                 ServiceRoute::Unknown => std::future::pending().await,
             };
-            if network.fabric.links.rejects(network.ip, address) {
+            if network.fabric.terrain.paths.rejects(network.ip, address) {
                 return Err(io::ErrorKind::HostUnreachable.into());
             }
             let connect = OnHost {
@@ -116,9 +132,7 @@ impl Network for SimulatedNetwork {
     }
 
     fn lookup(&self, name: &str) -> LocalBoxFuture<'static, Result<Vec<IpAddr>, LookupError>> {
-        let found = self.fabric.names.get(name).cloned();
-        let server = Some(self.fabric.name_server);
-        std::future::ready(found.ok_or(LookupError::NoSuchHost { server })).boxed_local()
+        std::future::ready(self.fabric.terrain.lookup(name)).boxed_local()
     }
 }
 

@@ -1,16 +1,15 @@
-//! What the network does to each packet.
+//! What the simulated network does to each packet.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
-use seam::Random;
 use tokio::time::Instant;
 use turmoil_net::{Packet, TcpFlags, TcpSegment, Transport};
 
-use crate::scenario::model::{PathEffect, Timeline};
-use crate::seed::Stream;
+use super::path::{Passage, Paths};
 
 /// First retransmission time-out of an established connection. Source: Linux
 /// `include/net/tcp.h`, `TCP_RTO_MIN`.
@@ -26,36 +25,6 @@ const DATA_RETRIES: u32 = 15;
 /// Retransmissions before an attempt is given up. Source: sysctl
 /// `net.ipv4.tcp_syn_retries`.
 const SYN_RETRIES: u32 = 6;
-
-/// A scenario's path rule with its parties resolved to addresses.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ResolvedRule {
-    /// Index of the rule's name in [`Links::rule_names`].
-    pub name: usize,
-    /// Senders.
-    pub from: BTreeSet<IpAddr>,
-    /// Receivers.
-    pub to: BTreeSet<IpAddr>,
-    /// Whether it holds for replies too.
-    pub both: bool,
-    /// Only connections to this port.
-    pub port: Option<u16>,
-    /// What happens.
-    pub effect: PathEffect,
-}
-
-impl ResolvedRule {
-    fn covers(&self, src: SocketAddr, dst: SocketAddr) -> bool {
-        let forward = self.from.contains(&src.ip())
-            && self.to.contains(&dst.ip())
-            && self.port.is_none_or(|port| port == dst.port());
-        let backward = self.both
-            && self.from.contains(&dst.ip())
-            && self.to.contains(&src.ip())
-            && self.port.is_none_or(|port| port == src.port());
-        forward || backward
-    }
-}
 
 /// What becomes of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,42 +46,18 @@ pub enum Fate {
 /// when the first copy is lost.
 #[derive(Debug)]
 pub struct Links {
-    start: Instant,
-    rules: Timeline<Vec<ResolvedRule>>,
-    /// Names of the rules, in the scenario's order.
-    pub rule_names: Vec<String>,
-    inner: RefCell<Inner>,
-}
-
-#[derive(Debug)]
-struct Inner {
-    random: Stream,
-    hits: Vec<u64>,
-    new_hits: Vec<usize>,
+    paths: Rc<Paths>,
     /// Per direction of a connection, when its latest delayed packet arrives.
-    queues: BTreeMap<(SocketAddr, SocketAddr), Instant>,
+    queues: RefCell<BTreeMap<(SocketAddr, SocketAddr), Instant>>,
 }
 
 impl Links {
-    /// Paths under `rules` from `start` on.
+    /// Links under the rules of `paths`.
     #[must_use]
-    pub fn new(
-        start: Instant,
-        rules: Timeline<Vec<ResolvedRule>>,
-        rule_names: Vec<String>,
-        random: Stream,
-    ) -> Self {
-        let hits = vec![0; rule_names.len()];
+    pub fn new(paths: Rc<Paths>) -> Self {
         Self {
-            start,
-            rules,
-            rule_names,
-            inner: RefCell::new(Inner {
-                random,
-                hits,
-                new_hits: Vec::new(),
-                queues: BTreeMap::new(),
-            }),
+            paths,
+            queues: RefCell::default(),
         }
     }
 
@@ -124,88 +69,20 @@ impl Links {
         };
         let src = SocketAddr::new(packet.src, segment.src_port);
         let dst = SocketAddr::new(packet.dst, segment.dst_port);
-        let mut inner = self.inner.borrow_mut();
-        let arrival = match self.passage(&mut inner, src, dst, now) {
+        let arrival = match self.paths.passage(src, dst, now) {
             Passage::Refused => return Fate::Refused,
             Passage::After(delay) => now + delay,
-            Passage::Lost => match self.retransmitted(&mut inner, src, dst, segment.flags, now) {
+            Passage::Lost => match self.retransmitted(src, dst, segment.flags, now) {
                 Some(arrival) => arrival,
                 None => return Fate::Lost,
             },
         };
-        Fate::Arrives(inner.in_order(src, dst, now, arrival))
-    }
-
-    /// Whether a router answers a dial with an ICMP rejection.
-    pub fn rejects(&self, src: IpAddr, dst: SocketAddr) -> bool {
-        // The source port is not chosen yet, and no rule looks at it.
-        let src = SocketAddr::new(src, 0);
-        let rules = self.rules.at(self.start.elapsed());
-        let rejecting = rules
-            .iter()
-            .find(|rule| rule.effect == PathEffect::Reject && rule.covers(src, dst));
-        if let Some(rule) = rejecting {
-            self.inner.borrow_mut().hit(rule.name);
-        }
-        rejecting.is_some()
-    }
-
-    /// Names of rules that took effect for the first time since the last call.
-    pub fn take_new_hits(&self) -> Vec<String> {
-        std::mem::take(&mut self.inner.borrow_mut().new_hits)
-            .into_iter()
-            .map(|name| self.rule_names[name].clone())
-            .collect()
-    }
-
-    /// Whether [`Links::take_new_hits`] has something to give.
-    pub fn has_new_hits(&self) -> bool {
-        !self.inner.borrow().new_hits.is_empty()
-    }
-
-    /// How often each rule took effect, in the scenario's order.
-    pub fn totals(&self) -> Vec<(String, u64)> {
-        let inner = self.inner.borrow();
-        self.rule_names
-            .iter()
-            .cloned()
-            .zip(inner.hits.iter().copied())
-            .collect()
-    }
-
-    /// One attempt to cross the path at `at`.
-    fn passage(&self, inner: &mut Inner, src: SocketAddr, dst: SocketAddr, at: Instant) -> Passage {
-        let mut delay = Duration::ZERO;
-        let rules = self.rules.at(at.duration_since(self.start));
-        for rule in rules.iter().filter(|rule| rule.covers(src, dst)) {
-            match &rule.effect {
-                PathEffect::Drop | PathEffect::Reject => {
-                    inner.hit(rule.name);
-                    return Passage::Lost;
-                }
-                PathEffect::Refuse => {
-                    inner.hit(rule.name);
-                    return Passage::Refused;
-                }
-                PathEffect::Delay(distribution) => {
-                    inner.hit(rule.name);
-                    delay += distribution.sample(&mut inner.random);
-                }
-                PathEffect::Loss(per_million) => {
-                    if inner.random.below(1_000_000) < u64::from(*per_million) {
-                        inner.hit(rule.name);
-                        return Passage::Lost;
-                    }
-                }
-            }
-        }
-        Passage::After(delay)
+        Fate::Arrives(self.in_order(src, dst, now, arrival))
     }
 
     /// When a retransmission of a packet lost at `lost_at` arrives, if one does.
     fn retransmitted(
         &self,
-        inner: &mut Inner,
         src: SocketAddr,
         dst: SocketAddr,
         flags: TcpFlags,
@@ -222,45 +99,31 @@ impl Links {
         for _ in 0..retries {
             at += timeout;
             timeout = (timeout * 2).min(RTO_MAX);
-            if let Passage::After(delay) = self.passage(inner, src, dst, at) {
+            if let Passage::After(delay) = self.paths.passage(src, dst, at) {
                 return Some(at + delay);
             }
         }
         None
     }
-}
-
-enum Passage {
-    After(Duration),
-    Lost,
-    Refused,
-}
-
-impl Inner {
-    fn hit(&mut self, name: usize) {
-        if self.hits[name] == 0 {
-            self.new_hits.push(name);
-        }
-        self.hits[name] += 1;
-    }
 
     /// Keeps one direction of a connection in order.
     fn in_order(
-        &mut self,
+        &self,
         src: SocketAddr,
         dst: SocketAddr,
         now: Instant,
         arrival: Instant,
     ) -> Instant {
-        let before = self.queues.get(&(src, dst)).copied();
+        let mut queues = self.queues.borrow_mut();
+        let before = queues.get(&(src, dst)).copied();
         if arrival <= now && before.is_none() {
             return arrival;
         }
         let arrival = before.map_or(arrival, |before| before.max(arrival));
         if arrival <= now {
-            self.queues.remove(&(src, dst));
+            queues.remove(&(src, dst));
         } else {
-            self.queues.insert((src, dst), arrival);
+            queues.insert((src, dst), arrival);
         }
         arrival
     }

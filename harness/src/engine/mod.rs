@@ -1,13 +1,41 @@
 //! Engines: what stands behind the seam.
 //!
+//! Shared by all of them:
+//!
+//! - this file: [`Engine`], what a world needs from whatever runs it;
+//! - [`terrain`]: what the machines of a world share;
+//! - [`path`]: the scenario's path rules, and how often each took effect;
 //! - [`clock`]: wall clocks that may be wrong;
-//! - [`memory_files`]: a file system in memory;
+//! - [`memory_files`]: a file system in memory.
+//!
+//! The virtual engine:
+//!
 //! - [`link`]: what the network does to each packet;
 //! - [`fabric`]: simulated TCP as a [`seam::Network`];
 //! - [`virtual_time`]: the event loop on a paused clock.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use seam::Network;
 
 pub mod clock;
 pub mod fabric;
 pub mod link;
 pub mod memory_files;
+pub mod path;
+pub mod terrain;
 pub mod virtual_time;
+
+/// What a world needs from the engine that runs it: a network for each of its
+/// machines. Everything else is the same under every engine: wall clocks
+/// count on `tokio::time`, randomness comes from the seed, files are in
+/// memory, and path rules, services and names are in the
+/// [`Terrain`](terrain::Terrain) that the engine was made from.
+pub trait Engine {
+    /// The network as the machine with this address sees it. Addresses are
+    /// the scenario's own; where a socket really is, is the engine's affair.
+    /// The machine comes into being when its address is first asked for;
+    /// asked again, it is the same machine.
+    fn network(&mut self, ip: IpAddr) -> Rc<dyn Network>;
+}

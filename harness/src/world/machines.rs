@@ -1,6 +1,6 @@
 //! Hosts, clocks and the network between them.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -8,15 +8,15 @@ use std::sync::Arc;
 
 use mocks::endpoints::{Route, ServiceTable};
 use seam::{Files, Host};
-use turmoil_net::{HostId, Net};
 
-use super::Site;
 use super::trust::{SERVICE_ACCOUNT_TOKEN, TOKEN_FILE};
+use super::{Site, paths};
+use crate::brief;
+use crate::engine::Engine;
 use crate::engine::clock::SimulatedClock;
-use crate::engine::fabric::{Fabric, ServiceRoute, SimulatedNetwork};
-use crate::engine::link::Links;
 use crate::engine::memory_files::MemoryFiles;
-use crate::engine::virtual_time;
+use crate::engine::path::Paths;
+use crate::engine::terrain::{ServiceRoute, Terrain};
 use crate::scenario::model::Clock;
 
 /// The machines of one world.
@@ -47,25 +47,33 @@ pub struct Machine {
     pub clock: Arc<SimulatedClock>,
 }
 
-/// Builds the machines and the network that joins them.
-pub(super) fn build(site: &Site, links: &Rc<Links>, alive: &Rc<Cell<bool>>) -> (Net, Machines) {
-    let addresses = &site.addresses;
-    let services: Rc<OnceCell<ServiceTable>> = Rc::default();
-    let fabric = Rc::new(Fabric {
-        links: Rc::clone(links),
+/// What the machines of `site` will share.
+#[must_use]
+pub fn terrain(site: &Site) -> Rc<Terrain> {
+    let (scenario, addresses) = (&site.scenario, &site.addresses);
+    Rc::new(Terrain {
+        paths: Rc::new(Paths::new(
+            site.start,
+            paths::resolve(scenario, addresses),
+            brief::path_rules(scenario),
+            site.seed.stream("network"),
+        )),
         services: route_services(
-            Rc::clone(&services),
+            Rc::clone(&site.services),
             addresses.kubernetes_service,
             addresses.api_server,
         ),
         names: BTreeMap::new(),
         name_server: addresses.name_server,
-        alive: Rc::clone(alive),
-    });
+    })
+}
+
+/// Builds the machines on the network that `engine` gives them.
+pub(super) fn build(site: &Site, engine: &mut dyn Engine) -> Machines {
+    let addresses = &site.addresses;
     let mut builder = Builder {
         site,
-        net: virtual_time::network(),
-        fabric,
+        engine,
         files: Rc::default(),
     };
     let right = || Clock::default();
@@ -74,33 +82,22 @@ pub(super) fn build(site: &Site, links: &Rc<Links>, alive: &Rc<Cell<bool>>) -> (
         .host;
     let clients = builder.machine("clients", addresses.clients, right()).host;
     let witness = builder.machine("witness", addresses.witness, right()).host;
-    let mut on_network = Vec::new();
-    let mut nodes = Vec::new();
-    for node in &site.scenario.nodes {
-        let id = builder.net.add_host(node.ip);
-        nodes.push(builder.on(id, &node.name, node.ip, node.clock.clone()));
-        on_network.push(id);
-    }
-    let server = &site.scenario.metrics_server;
-    let under = &site.scenario.nodes[server.node];
-    let pod_host = if server.host_network {
-        on_network[server.node]
-    } else {
-        builder.net.add_host(addresses.pod)
-    };
-    // A pod has its node's clock.
+    let nodes: Vec<Machine> = site
+        .scenario
+        .nodes
+        .iter()
+        .map(|node| builder.machine(&node.name, node.ip, node.clock.clone()))
+        .collect();
+    // A pod has its node's clock, and with `hostNetwork` its address.
+    let under = &site.scenario.nodes[site.scenario.metrics_server.node];
     let pod = builder
-        .on(
-            pod_host,
-            "metrics-server",
-            addresses.pod,
-            under.clock.clone(),
-        )
+        .machine("metrics-server", addresses.pod, under.clock.clone())
         .host;
-    let table = services
+    let table = site
+        .services
         .get_or_init(|| ServiceTable::new(&api_server))
         .clone();
-    let machines = Machines {
+    Machines {
         world: api_server.process(),
         api_server,
         clients,
@@ -109,28 +106,21 @@ pub(super) fn build(site: &Site, links: &Rc<Links>, alive: &Rc<Cell<bool>>) -> (
         pod_files: pod_files(site),
         nodes,
         services: table,
-    };
-    (builder.net, machines)
+    }
 }
 
 struct Builder<'a> {
     site: &'a Site,
-    net: Net,
-    fabric: Rc<Fabric>,
+    engine: &'a mut dyn Engine,
     files: Rc<MemoryFiles>,
 }
 
 impl Builder<'_> {
     fn machine(&mut self, name: &str, ip: IpAddr, clock: Clock) -> Machine {
-        let id = self.net.add_host(ip);
-        self.on(id, name, ip, clock)
-    }
-
-    fn on(&self, id: HostId, name: &str, ip: IpAddr, clock: Clock) -> Machine {
         let clock = Arc::new(SimulatedClock::new(self.site.start, self.site.epoch, clock));
         let host = Host::new(
             name,
-            Rc::new(SimulatedNetwork::new(id, ip, Rc::clone(&self.fabric))),
+            self.engine.network(ip),
             Arc::clone(&clock) as Arc<dyn seam::WallClock>,
             Rc::new(self.site.seed),
             Rc::clone(&self.files) as Rc<dyn Files>,

@@ -20,23 +20,24 @@ pub mod paths;
 pub mod pod;
 pub mod trust;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
 use aggregator::options::{self, Command};
+use mocks::endpoints::ServiceTable;
 use mocks::store::Store;
 use reports::trace::Event;
 use seam::{Host, Random, Timestamp};
 use tokio::time::Instant;
 
+use crate::brief;
 use crate::changes::{self, Change};
-use crate::engine::link::Links;
-use crate::engine::virtual_time::Setup;
+use crate::engine::Engine;
+use crate::engine::terrain::Terrain;
 use crate::record::TraceRecorder;
 use crate::scenario::model::{Distribution, Scenario};
 use crate::seed::Seed;
-use crate::{brief, world};
 
 /// What every part of a world is built from.
 pub struct Site {
@@ -54,11 +55,36 @@ pub struct Site {
     pub trust: trust::Trust,
     /// The cluster's objects.
     pub store: Store,
+    /// Where service addresses lead, once there is a machine to decide it.
+    pub services: Rc<OnceCell<ServiceTable>>,
     /// Who is told what happens.
     pub recorder: Rc<TraceRecorder>,
 }
 
 impl Site {
+    /// The site of a scenario. `recorder` receives what happens on it.
+    #[must_use]
+    pub fn new(
+        scenario: &Scenario,
+        seed: Seed,
+        start: Instant,
+        recorder: &Rc<TraceRecorder>,
+    ) -> Self {
+        let addresses = addresses::Addresses::of(scenario);
+        let epoch = Timestamp::from_nanos(scenario.epoch_unix_ns);
+        Self {
+            scenario: scenario.clone(),
+            seed,
+            start,
+            epoch,
+            trust: trust::Trust::new(seed, epoch, &addresses),
+            addresses,
+            store: Store::new(),
+            services: Rc::default(),
+            recorder: Rc::clone(recorder),
+        }
+    }
+
     /// The port that metrics-server's arguments make it serve on.
     #[must_use]
     pub fn secure_port(&self) -> u16 {
@@ -71,66 +97,58 @@ impl Site {
     }
 }
 
-/// Builds the world of a scenario. `recorder` receives what happens in it.
-#[must_use]
-pub fn build(
-    scenario: &Scenario,
-    seed: Seed,
-    start: Instant,
-    recorder: &Rc<TraceRecorder>,
-) -> Setup {
-    let addresses = addresses::Addresses::of(scenario);
-    let epoch = Timestamp::from_nanos(scenario.epoch_unix_ns);
-    let site = Site {
-        scenario: scenario.clone(),
-        seed,
-        start,
-        epoch,
-        trust: trust::Trust::new(seed, epoch, &addresses),
-        addresses,
-        store: Store::new(),
-        recorder: Rc::clone(recorder),
-    };
-    let links = Rc::new(Links::new(
-        start,
-        paths::resolve(scenario, &site.addresses),
-        brief::path_rules(scenario),
-        seed.stream("network"),
-    ));
-    let alive = Rc::new(Cell::new(true));
-    let (net, machines) = machines::build(&site, &links, &alive);
-    let (observed, ended) = (Rc::clone(&links), Rc::clone(&links));
-    let (observer, ender) = (Rc::clone(recorder), Rc::clone(recorder));
-    Setup {
-        net,
-        links,
-        alive,
-        start: Box::new(move || world::start(&site, &machines)),
-        observe: Box::new(move || {
-            if observed.has_new_hits() {
-                for rule in observed.take_new_hits() {
-                    observer.push("world", Event::PathRuleHit { rule });
-                }
+/// A world that is ready to start.
+pub struct World {
+    site: Site,
+    terrain: Rc<Terrain>,
+    machines: machines::Machines,
+}
+
+impl World {
+    /// Builds the machines of `site` on the engine that was made from
+    /// `terrain`: see [`machines::terrain`].
+    #[must_use]
+    pub fn new(site: Site, terrain: Rc<Terrain>, engine: &mut dyn Engine) -> Self {
+        let machines = machines::build(&site, engine);
+        Self {
+            site,
+            terrain,
+            machines,
+        }
+    }
+
+    /// Starts every program. Must be called where tasks can be started.
+    pub fn start(&self) {
+        start(&self.site, &self.machines);
+    }
+
+    /// Records the path rules that took effect for the first time. To be
+    /// called after each instant at which something happened.
+    pub fn observe(&self) {
+        let paths = &self.terrain.paths;
+        if paths.has_new_hits() {
+            for rule in paths.take_new_hits() {
+                self.record(Event::PathRuleHit { rule });
             }
-        }),
-        finish: Box::new(move || {
-            ender.push(
-                "world",
-                Event::PathTotals {
-                    totals: ended.totals(),
-                },
-            );
-            let totals = ender.fault_totals();
-            if !totals.is_empty() {
-                ender.push("world", Event::FaultTotals { totals });
-            }
-            ender.push(
-                "world",
-                Event::Ended {
-                    reason: "until".to_owned(),
-                },
-            );
-        }),
+        }
+    }
+
+    /// Records the end of the run.
+    pub fn finish(&self, reason: &str) {
+        self.record(Event::PathTotals {
+            totals: self.terrain.paths.totals(),
+        });
+        let totals = self.site.recorder.fault_totals();
+        if !totals.is_empty() {
+            self.record(Event::FaultTotals { totals });
+        }
+        self.record(Event::Ended {
+            reason: reason.to_owned(),
+        });
+    }
+
+    fn record(&self, event: Event) {
+        self.site.recorder.push("world", event);
     }
 }
 

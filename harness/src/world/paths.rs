@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::addresses::Addresses;
 use crate::brief;
-use crate::engine::link::ResolvedRule;
+use crate::engine::path::ResolvedRule;
 use crate::scenario::model::{Party, PathRule, Scenario, Timeline};
 
 /// The scenario's rules with their parties as sets of addresses.
