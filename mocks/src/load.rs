@@ -65,6 +65,19 @@ impl Load {
         -i64::try_from(self.up_for.as_nanos()).unwrap_or(i64::MAX)
     }
 
+    /// How many pods and how many containers run at `at_ns`.
+    #[must_use]
+    pub fn running(&self, at_ns: i64) -> (u32, u32) {
+        let (mut pods, mut containers) = (0, 0);
+        for pod in &self.pods {
+            let started = pod.containers.iter().filter(|one| one.started_ns <= at_ns);
+            let started = u32::try_from(started.count()).unwrap_or(u32::MAX);
+            pods += u32::from(started > 0);
+            containers += started;
+        }
+        (pods, containers)
+    }
+
     /// What the node has used at `at_ns`.
     #[must_use]
     pub fn usage(&self, at_ns: i64) -> Usage {
@@ -164,6 +177,25 @@ mod tests {
         let tiny = container(0, 1);
         assert_eq!(tiny.usage(SECOND - 1).unwrap().cpu_ns, 0);
         assert_eq!(tiny.usage(SECOND).unwrap().cpu_ns, 1);
+    }
+
+    #[test]
+    fn what_has_not_started_does_not_run() {
+        let pod = |started: &[i64]| Pod {
+            namespace: "default".to_owned(),
+            name: "web".to_owned(),
+            containers: started.iter().map(|at| container(*at, 1)).collect(),
+        };
+        let load = Load {
+            cpu_nanocores: 0,
+            memory_bytes: 0,
+            up_for: Duration::ZERO,
+            pods: vec![pod(&[0, 5 * SECOND]), pod(&[9 * SECOND])],
+        };
+        assert_eq!(
+            [-1, 0, 5, 9].map(|at| load.running(at * SECOND)),
+            [(0, 0), (1, 1), (1, 2), (2, 3)]
+        );
     }
 
     #[test]

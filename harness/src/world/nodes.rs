@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mocks::apiserver::objects;
-use mocks::kubelet::{self, KubeletBehaviour, KubeletConfig};
+use mocks::kubelet::{self, KubeletBehaviour, KubeletConfig, Latency, Timestamps};
 use mocks::load::{self, CurrentLoad, Load};
 use mocks::pki::Authority;
 use mocks::script::Script;
@@ -19,6 +19,9 @@ use crate::engine::clock::SimulatedClock;
 use crate::record::TraceRecorder;
 use crate::scenario::model::{self, Kubelet, Node};
 use crate::seed::Seed;
+
+/// The minor of every kubelet's Kubernetes.
+const MINOR: u32 = 36;
 
 /// What a node is set up with.
 pub struct Site<'a> {
@@ -55,6 +58,7 @@ impl Site<'_> {
 
     fn start_kubelet(&self) {
         let clock = Arc::clone(self.clock);
+        let (start, epoch) = (self.start, self.epoch);
         let config = KubeletConfig {
             node: self.node.name.clone(),
             address: self.node.ip,
@@ -62,6 +66,7 @@ impl Site<'_> {
             behaviour: self.behaviour(),
             load: CurrentLoad::new(load(self.node)),
             wall_at: Rc::new(move |elapsed_ns| clock.at(elapsed_ns)),
+            true_time: Rc::new(move || epoch.after(start.elapsed())),
             authority: Rc::clone(self.authority),
             seed: self.seed.0.to_string().into(),
             token: SERVICE_ACCOUNT_TOKEN.into(),
@@ -92,11 +97,23 @@ impl Site<'_> {
             port: kubelet.port,
             state: state(kubelet.state),
             certificate: self.certificate(&kubelet.certificate),
-            latency: Rc::new(move || latency.sample(&mut **random.borrow_mut())),
+            latency: Latency::independent(Rc::new(move || {
+                latency.sample(&mut **random.borrow_mut())
+            })),
+            access: kubelet::Access::default(),
+            minor: MINOR,
             status: kubelet.status,
             payload: payload(&kubelet.payload),
+            flaws: Rc::new([]),
+            endpoints: Rc::new([]),
+            attempts: None,
             housekeeping: kubelet.housekeeping,
-            timestamps: kubelet.timestamps,
+            timestamps: if kubelet.timestamps {
+                Timestamps::Read
+            } else {
+                Timestamps::Missing
+            },
+            effects: Rc::new(|_| ()),
         }
     }
 
@@ -111,6 +128,7 @@ impl Site<'_> {
             not_after: self.epoch.offset(certificate.not_after_ns),
             ips: certificate.ips.clone(),
             dns: certificate.dns.clone(),
+            managed: false,
         }
     }
 

@@ -55,11 +55,7 @@ pub fn node(node: &Node<'_>) -> Value {
         labels.insert(key.to_owned(), json!(value));
     }
     labels.extend(pairs(node.labels));
-    let addresses: Vec<Value> = node
-        .addresses
-        .iter()
-        .map(|(kind, address)| json!({"type": kind, "address": address}))
-        .collect();
+    let addresses = node_addresses(node.addresses);
     let resources = json!({"cpu": node.cpu, "memory": node.memory, "pods": "110"});
     json!({
         "kind": "Node",
@@ -91,6 +87,21 @@ pub fn with_node_ready(node: &Value, ready: bool, since: Timestamp) -> Value {
     let mut node = node.clone();
     node["status"]["conditions"] = json!([node_ready_condition(ready, since)]);
     node
+}
+
+/// The same Node with other addresses: type and value of each.
+#[must_use]
+pub fn with_node_addresses(node: &Value, addresses: &[(String, String)]) -> Value {
+    let mut node = node.clone();
+    node["status"]["addresses"] = node_addresses(addresses);
+    node
+}
+
+fn node_addresses(addresses: &[(String, String)]) -> Value {
+    let addresses = addresses.iter();
+    addresses
+        .map(|(kind, address)| json!({"type": kind, "address": address}))
+        .collect()
 }
 
 /// Source: `pkg/kubelet/nodestatus/setters.go: ReadyCondition`.

@@ -29,6 +29,40 @@ pub struct Sample {
     pub memory_bytes: u64,
     /// When, on the node's wall clock: milliseconds since the Unix epoch.
     pub time_ms: i64,
+    /// What is wrong with how it is written.
+    pub marks: Marks,
+}
+
+/// What is wrong with how one sample is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Marks(u8);
+
+impl Marks {
+    /// Nothing.
+    pub const NONE: Self = Self(0);
+    /// It has no CPU series.
+    pub const NO_CPU: Self = Self(1);
+    /// It has no memory series.
+    pub const NO_MEMORY: Self = Self(2);
+    /// It has no start time.
+    pub const NO_START_TIME: Self = Self(4);
+    /// Each of its samples stands twice.
+    pub const TWICE: Self = Self(8);
+    /// Its CPU and memory are `NaN`.
+    pub const NAN: Self = Self(16);
+    /// Its samples carry no labels.
+    pub const UNLABELLED: Self = Self(32);
+
+    /// Adds what is wrong in `other`.
+    pub fn insert(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+
+    /// Whether anything of `other` is wrong.
+    #[must_use]
+    pub fn contain(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
 }
 
 /// One reading of a node. A sample is missing where nothing runs.
@@ -206,10 +240,13 @@ impl Exposition {
         let node = || samples.node.iter().map(|sample| (&b" "[..], *sample));
 
         if include.container_cpu {
-            page.family(&CONTAINER_CPU, include.twice, containers(), Page::cpu);
+            let with_cpu = containers().filter(|(_, sample)| !sample.marks.contain(Marks::NO_CPU));
+            page.family(&CONTAINER_CPU, include.twice, with_cpu, Page::cpu);
         }
         if include.container_memory {
-            page.family(&CONTAINER_MEMORY, false, containers(), Page::memory);
+            let with_memory =
+                containers().filter(|(_, sample)| !sample.marks.contain(Marks::NO_MEMORY));
+            page.family(&CONTAINER_MEMORY, false, with_memory, Page::memory);
         }
         if include.container_rest {
             self.render_starts(&mut page, samples);
@@ -235,11 +272,11 @@ impl Exposition {
         for (subject, sample) in self.containers.iter().zip(&samples.containers) {
             let start = &self.starts[start_from..subject.start_end as usize];
             start_from = subject.start_end as usize;
-            if sample.is_none() {
+            let Some(sample) = sample else {
                 continue;
-            }
+            };
             let labels = lines.next().expect("as many lines as samples");
-            if start.is_empty() {
+            if start.is_empty() || sample.marks.contain(Marks::NO_START_TIME) {
                 continue;
             }
             if !std::mem::replace(&mut opened, true) {
@@ -274,7 +311,10 @@ impl Exposition {
                 let to = subject.labels_end as usize;
                 let labels = &self.labels[from..to];
                 from = to;
-                sample.map(|sample| (labels, sample))
+                sample.map(|sample| {
+                    let unlabelled = sample.marks.contain(Marks::UNLABELLED);
+                    (if unlabelled { &b" "[..] } else { labels }, sample)
+                })
             })
     }
 }
@@ -317,7 +357,7 @@ impl<'a> Page<'a> {
             self.out.extend_from_slice(family.head.as_bytes());
         }
         for (labels, sample) in lines {
-            for _ in 0..=usize::from(twice) {
+            for _ in 0..=usize::from(twice || sample.marks.contain(Marks::TWICE)) {
                 self.out.extend_from_slice(family.name.as_bytes());
                 self.out.extend_from_slice(labels);
                 value(self, sample);
@@ -327,10 +367,16 @@ impl<'a> Page<'a> {
     }
 
     fn cpu(&mut self, sample: Sample) {
+        if sample.marks.contain(Marks::NAN) {
+            return self.out.extend_from_slice(b"NaN");
+        }
         number::push_billionths(self.out, sample.cpu_ns);
     }
 
     fn memory(&mut self, sample: Sample) {
+        if sample.marks.contain(Marks::NAN) {
+            return self.out.extend_from_slice(b"NaN");
+        }
         number::push_whole(self.out, sample.memory_bytes);
     }
 

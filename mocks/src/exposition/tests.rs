@@ -46,6 +46,7 @@ fn samples() -> Samples {
             cpu_ns,
             memory_bytes,
             time_ms,
+            marks: Marks::NONE,
         })
     };
     Samples {

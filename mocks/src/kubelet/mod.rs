@@ -5,6 +5,8 @@
 //! scrape is answered, and what is wrong with the answer.
 //!
 //! - [`behaviour`]: the parts of a behaviour;
+//! - [`attempts`]: what the next attempts meet, one after the other;
+//! - [`flaw`]: what is wrong with single pods' series;
 //! - `certificate`: the certificate it asks for, made when first shown;
 //! - `sampling`: when usage is read, and what it was then;
 //! - `scrape`: request → authentication → status → body.
@@ -33,12 +35,19 @@ use crate::pki::Authority;
 use crate::script::Script;
 use crate::tls::{self, ClientAuth};
 
+pub mod attempts;
 pub mod behaviour;
 mod certificate;
+pub mod flaw;
 mod sampling;
 mod scrape;
 
-pub use behaviour::{Certificate, Issuer, KubeletBehaviour, KubeletState, Latency, Payload};
+pub use attempts::{Attempt, Attempts};
+pub use behaviour::{
+    Access, Certificate, Effects, Endpoint, Fault, Issuer, KubeletBehaviour, KubeletState, Latency,
+    Payload, Timestamps,
+};
+pub use flaw::{Flaw, FlawKind};
 
 /// A kubelet, and the machine it is on.
 #[derive(Clone)]
@@ -55,6 +64,8 @@ pub struct KubeletConfig {
     pub load: CurrentLoad,
     /// What the node's wall clock shows.
     pub wall_at: WallAt,
+    /// What a right clock shows now.
+    pub true_time: Rc<dyn Fn() -> Timestamp>,
     /// The cluster's authority, for certificates from it.
     pub authority: Rc<Authority>,
     /// The certificates' keys derive from it and the node's name.
@@ -171,16 +182,39 @@ struct Front {
 impl Front {
     fn greet(&self) -> TlsChoice {
         let behaviour = self.config.behaviour.current();
-        let refusal = match behaviour.state {
-            KubeletState::HangTls | KubeletState::Closed => TlsChoice::Hang,
-            KubeletState::NoCertificate => TlsChoice::InternalError,
+        let certificate = &behaviour.certificate;
+        let expired = certificate.managed && self.host.now() > certificate.not_after;
+        let (refusal, fault) = match behaviour.state {
+            KubeletState::HangTls | KubeletState::Closed => (TlsChoice::Hang, Fault::State),
+            KubeletState::NoCertificate => (TlsChoice::InternalError, Fault::State),
+            KubeletState::HangHttp | KubeletState::Open if expired => {
+                (TlsChoice::InternalError, Fault::Certificate)
+            }
             KubeletState::HangHttp | KubeletState::Open => {
-                return TlsChoice::Serve(self.tls(&behaviour.certificate));
+                let attempts = behaviour.attempts.as_ref();
+                if !attempts.is_some_and(|attempts| attempts.has_no_certificate()) {
+                    if self.is_wrong(certificate) {
+                        behaviour.met(Fault::Certificate);
+                    }
+                    return TlsChoice::Serve(self.tls(certificate));
+                }
+                (TlsChoice::InternalError, Fault::Script)
             }
         };
+        behaviour.met(fault);
         self.recorder
             .record(self.host.name(), Event::KubeletServed { status: 0 });
         refusal
+    }
+
+    /// Whether a certificate is one that should not be there: not valid by true
+    /// time, or from an authority that nobody knows. A self-signed one is
+    /// usual.
+    fn is_wrong(&self, certificate: &Certificate) -> bool {
+        let now = (self.config.true_time)();
+        certificate.issuer == Issuer::Unknown
+            || now < certificate.not_before
+            || now > certificate.not_after
     }
 
     fn tls(&self, certificate: &Certificate) -> Arc<ServerConfig> {

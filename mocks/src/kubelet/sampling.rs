@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::exposition::{Exposition, Sample, Samples};
+use crate::exposition::{Exposition, Marks, Sample, Samples};
 use crate::load::{CurrentLoad, Load, Usage};
 
 use super::WallAt;
@@ -111,6 +111,7 @@ impl Sampler {
                 cpu_ns: usage.cpu_ns,
                 memory_bytes: usage.memory_bytes,
                 time_ms: last.1.as_millis(),
+                marks: Marks::NONE,
             }
         };
 
@@ -266,6 +267,7 @@ mod tests {
             cpu_ns: 4_000_000_000,
             memory_bytes: 1,
             time_ms: 3_000,
+            marks: Marks::NONE,
         };
         assert_eq!(samples.containers, [Some(expected)]);
         assert_eq!(samples.pods, [Some(expected)]);

@@ -14,16 +14,27 @@ use futures_util::stream::{self, LocalBoxStream, StreamExt};
 use http::header::{self, HeaderMap, HeaderName};
 use http::{Method, StatusCode};
 use seam::{Host, Random};
+use tokio::time::Instant;
 
 use crate::event::{Event, Recorder};
-use crate::exposition::{self, Include, Samples};
+use crate::exposition::{self, Include, Marks, Samples};
 use crate::http_server::{Handler, Request, Response};
 
+use super::attempts::Attempt;
+use super::flaw;
 use super::sampling::Sampler;
-use super::{KubeletConfig, KubeletState, Payload, elapsed_ns};
+use super::{
+    Fault, KubeletBehaviour, KubeletConfig, KubeletState, Payload, Timestamps, elapsed_ns,
+};
 
 /// The one path that is modelled.
 const PATH: &str = "/metrics/resource";
+
+/// The first minor of Kubernetes that has it.
+///
+/// Source: kubernetes CHANGELOG-1.18.md: before, it was
+/// `/metrics/resource/v1alpha1`.
+const FIRST_MINOR: u32 = 18;
 
 /// What else a kubelet serves. Asking for it is no mistake of the client's.
 const OTHER_PATHS: [&str; 12] = [
@@ -49,6 +60,9 @@ const PROCESS_START: HeaderName = HeaderName::from_static("process-start-time-un
 /// Who metrics-server is to a kubelet.
 const USER: &str = "system:serviceaccount:kube-system:metrics-server";
 
+/// Who shows no credentials that anybody looks at.
+const ANONYMOUS: &str = "system:anonymous";
+
 /// One life of a kubelet's process, as seen by requests.
 pub(super) struct Scrapes(Rc<Inner>);
 
@@ -62,6 +76,8 @@ struct Inner {
     garbage: RefCell<Box<dyn Random>>,
     /// Length of the last body: the next is about as long.
     last_length: Cell<usize>,
+    /// When the answers that are being worked on will be ready.
+    busy_until: RefCell<Vec<Instant>>,
 }
 
 impl Scrapes {
@@ -74,6 +90,7 @@ impl Scrapes {
             sampler: RefCell::new(sampler),
             garbage: RefCell::new(host.random("kubelet/garbage")),
             last_length: Cell::new(0),
+            busy_until: RefCell::default(),
             host,
             config,
             recorder,
@@ -94,25 +111,70 @@ impl Inner {
             behaviour.state,
             KubeletState::HangHttp | KubeletState::HangTls
         ) {
+            behaviour.met(Fault::State);
             self.record(Event::KubeletServed { status: 0 });
             return std::future::pending().await;
         }
         if request.path != PATH {
             return self.answer_elsewhere(&request);
         }
-        tokio::time::sleep((behaviour.latency)()).await;
-        let response = self.scrape(&request);
+        let (attempt, closes) = match &behaviour.attempts {
+            Some(attempts) => attempts.request(),
+            None => (Attempt::Ok, false),
+        };
+        if attempt != Attempt::Ok {
+            behaviour.met(Fault::Script);
+        }
+        let extra = match attempt {
+            Attempt::Hang => {
+                self.record(Event::KubeletServed { status: 0 });
+                return std::future::pending().await;
+            }
+            Attempt::Slow(extra) => extra,
+            _ => Duration::ZERO,
+        };
+        tokio::time::sleep(self.duration(behaviour, &request.path) + extra).await;
+        let response = match attempt {
+            Attempt::Status(status) => refusal(status, USER),
+            _ => self.scrape(&request),
+        };
         self.record(Event::KubeletServed {
             status: response.status,
         });
+        if closes {
+            return response.with_header(header::CONNECTION, "close");
+        }
         response
+    }
+
+    /// How long the answer to a request that has just come takes.
+    fn duration(&self, behaviour: &KubeletBehaviour, path: &str) -> Duration {
+        let latency = behaviour.latency_at(path);
+        behaviour.met(Fault::Latency);
+        let mut duration = (latency.base)();
+        if !latency.per_pod.is_zero() || !latency.per_container.is_zero() {
+            let (pods, containers) = self
+                .config
+                .load
+                .get()
+                .running(elapsed_ns(self.config.start));
+            duration += latency.per_pod * pods + latency.per_container * containers;
+        }
+        if !latency.per_concurrent.is_zero() {
+            let now = Instant::now();
+            let mut busy = self.busy_until.borrow_mut();
+            busy.retain(|until| *until > now);
+            duration += latency.per_concurrent * u32::try_from(busy.len()).unwrap_or(u32::MAX);
+            busy.push(now + duration);
+        }
+        duration
     }
 
     /// Authentication comes before everything, so that nobody learns which
     /// paths there are.
     fn answer_elsewhere(&self, request: &Request) -> Response {
-        if !self.knows(&request.headers) {
-            return unauthorized();
+        if let Err(refusal) = self.authenticate(&request.headers) {
+            return refusal;
         }
         let below = |path: &str| {
             let rest = request.path.strip_prefix(path);
@@ -128,56 +190,71 @@ impl Inner {
     }
 
     fn scrape(&self, request: &Request) -> Response {
-        if !self.knows(&request.headers) {
-            return unauthorized();
-        }
+        let user = match self.authenticate(&request.headers) {
+            Ok(user) => user,
+            Err(refusal) => return refusal,
+        };
         // The behaviour when the answer is ready: a script may have moved on
         // while it was being made.
         let behaviour = self.config.behaviour.current();
-        match behaviour.status {
+        if user == ANONYMOUS && !behaviour.access.always_allow {
+            behaviour.met(Fault::Authentication);
+            return refusal(403, user);
+        }
+        match behaviour.status_at(&request.path) {
             _ if request.method != Method::GET => {
                 Response::plain(405, "405: Method Not Allowed").with_header(header::ALLOW, "GET")
             }
-            200 => self.exposition(
-                &behaviour.payload,
-                behaviour.housekeeping,
-                behaviour.timestamps,
-            ),
-            status => refusal(status),
+            200 if behaviour.minor < FIRST_MINOR => {
+                behaviour.met(Fault::Status);
+                refusal(404, user)
+            }
+            200 => self.exposition(behaviour, behaviour.payload_at(&request.path)),
+            status => {
+                behaviour.met(Fault::Status);
+                refusal(status, user)
+            }
         }
     }
 
-    /// Whether the request carries the token that is known.
+    /// Who asks.
     ///
-    /// Source: apiserver/pkg/authentication/request/bearertoken,
-    /// `Authenticator.AuthenticateRequest`.
-    fn knows(&self, headers: &HeaderMap) -> bool {
-        let value = headers
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.to_str().ok());
-        let mut parts = value.unwrap_or_default().trim().splitn(3, ' ');
-        let scheme = parts.next().unwrap_or_default();
-        let token = parts.next().unwrap_or_default();
-        scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() && *token == *self.config.token
+    /// Source: pkg/kubelet/server/auth.go and apiserver/pkg/authentication/
+    /// authenticatorfactory/delegating.go, `DelegatingAuthenticatorConfig.New`:
+    /// a token that was looked at and not known is an error, which anonymous
+    /// access does not cure.
+    fn authenticate(&self, headers: &HeaderMap) -> Result<&'static str, Response> {
+        let behaviour = self.config.behaviour.current();
+        let access = behaviour.access;
+        let shown = bearer_token(headers);
+        if access.webhook && shown.is_some_and(|token| *token == *self.config.token) {
+            return Ok(USER);
+        }
+        if access.anonymous && (shown.is_none() || !access.webhook) {
+            return Ok(ANONYMOUS);
+        }
+        behaviour.met(Fault::Authentication);
+        Err(unauthorized())
     }
 
     /// DIFFERENCE: never compressed, and always text, whatever the client
     /// accepts.
-    fn exposition(
-        &self,
-        payload: &Payload,
-        housekeeping: Option<Duration>,
-        timestamps: bool,
-    ) -> Response {
+    fn exposition(&self, behaviour: &KubeletBehaviour, payload: &Payload) -> Response {
         let include = Include {
-            timestamps,
+            timestamps: behaviour.timestamps != Timestamps::Missing,
             ..include(payload)
         };
-        let healthy = || self.text(include, payload == &Payload::ZeroNode, housekeeping);
+        if payload != &Payload::Healthy {
+            behaviour.met(Fault::Payload);
+        }
+        if behaviour.timestamps != Timestamps::Read {
+            behaviour.met(Fault::Timestamps);
+        }
+        let healthy = || self.text(behaviour, payload, include);
         let response = match payload {
             Payload::ScrapeError => Response::new(200, exposition::SCRAPE_ERROR),
             Payload::Empty => Response::new(200, Bytes::new()),
-            Payload::Raw(text) => Response::new(200, self.fill_in(text, housekeeping)),
+            Payload::Raw(text) => Response::new(200, self.fill_in(text, behaviour)),
             Payload::Garbage => Response::new(200, self.garbage()),
             Payload::Truncated(length) => {
                 let mut body = healthy();
@@ -201,7 +278,9 @@ impl Inner {
             | Payload::ZeroNode
             | Payload::NoContainerCpu
             | Payload::NoContainerMemory
-            | Payload::DuplicateSeries => Response::new(200, healthy()),
+            | Payload::DuplicateSeries
+            | Payload::Nan
+            | Payload::Unlabelled => Response::new(200, healthy()),
         };
         response
             .with_header(header::CONTENT_TYPE, CONTENT_TYPE)
@@ -211,37 +290,78 @@ impl Inner {
     /// Calls `with` on what was last read.
     fn read<T>(
         &self,
-        housekeeping: Option<Duration>,
+        behaviour: &KubeletBehaviour,
         with: impl FnOnce(&exposition::Exposition, &Samples) -> T,
     ) -> T {
         let mut sampler = self.sampler.borrow_mut();
         sampler.follow(&self.config.load, &self.config.wall_at);
         let now_ns = elapsed_ns(self.config.start);
-        let (exposition, samples) = sampler.read(now_ns, housekeeping, &self.config.wall_at);
+        let read_until = match behaviour.timestamps {
+            Timestamps::FrozenSince(since_ns) => now_ns.min(since_ns),
+            _ => now_ns,
+        };
+        let (exposition, samples) =
+            sampler.read(read_until, behaviour.housekeeping, &self.config.wall_at);
         with(exposition, samples)
     }
 
-    fn text(&self, include: Include, idle_node: bool, housekeeping: Option<Duration>) -> Vec<u8> {
+    fn text(&self, behaviour: &KubeletBehaviour, payload: &Payload, include: Include) -> Vec<u8> {
         // Room for values that have grown by a digit.
         let expected = self.last_length.get();
         let mut body = Vec::with_capacity(expected + expected / 16);
-        self.read(housekeeping, |exposition, samples| {
-            if idle_node {
-                let mut samples = samples.clone();
-                if let Some(node) = &mut samples.node {
-                    (node.cpu_ns, node.memory_bytes) = (0, 0);
-                }
-                exposition.render(&samples, include, &mut body);
-            } else {
+        self.read(behaviour, |exposition, samples| {
+            if is_as_read(behaviour, payload) {
                 exposition.render(samples, include, &mut body);
+            } else {
+                let mut samples = samples.clone();
+                self.spoil(behaviour, payload, exposition, &mut samples);
+                exposition.render(&samples, include, &mut body);
             }
         });
         self.last_length.set(body.len());
         body
     }
 
-    fn fill_in(&self, text: &str, housekeeping: Option<Duration>) -> String {
-        let node = self.read(housekeeping, |_, samples| samples.node);
+    /// Puts into samples what is wrong with values, times and labels.
+    fn spoil(
+        &self,
+        behaviour: &KubeletBehaviour,
+        payload: &Payload,
+        exposition: &exposition::Exposition,
+        samples: &mut Samples,
+    ) {
+        if flaw::spoil(
+            &behaviour.flaws,
+            &self.config.load.get(),
+            exposition,
+            samples,
+        ) {
+            behaviour.met(Fault::Payload);
+        }
+        if let (Payload::ZeroNode, Some(node)) = (payload, &mut samples.node) {
+            (node.cpu_ns, node.memory_bytes) = (0, 0);
+        }
+        let marks = match payload {
+            Payload::Nan => Marks::NAN,
+            Payload::Unlabelled => Marks::UNLABELLED,
+            _ => Marks::NONE,
+        };
+        let shift_ms = match behaviour.timestamps {
+            Timestamps::Shifted(ns) => ns / 1_000_000,
+            _ => 0,
+        };
+        let node = samples
+            .node
+            .iter_mut()
+            .chain(samples.pods.iter_mut().flatten());
+        for sample in node.chain(samples.containers.iter_mut().flatten()) {
+            sample.marks.insert(marks);
+            sample.time_ms = sample.time_ms.saturating_add(shift_ms);
+        }
+    }
+
+    fn fill_in(&self, text: &str, behaviour: &KubeletBehaviour) -> String {
+        let node = self.read(behaviour, |_, samples| samples.node);
         let node = node.expect("a node always has a reading");
         text.replace("{CPU}", &exposition::seconds(node.cpu_ns))
             .replace("{TS}", &node.time_ms.to_string())
@@ -257,6 +377,30 @@ impl Inner {
     fn record(&self, event: Event) {
         self.recorder.record(self.host.name(), event);
     }
+}
+
+/// Whether samples are written just as they were read.
+fn is_as_read(behaviour: &KubeletBehaviour, payload: &Payload) -> bool {
+    let shifted = matches!(behaviour.timestamps, Timestamps::Shifted(_));
+    let spoilt = matches!(
+        payload,
+        Payload::ZeroNode | Payload::Nan | Payload::Unlabelled
+    );
+    !shifted && !spoilt && behaviour.flaws.is_empty()
+}
+
+/// The token that a request shows.
+///
+/// Source: apiserver/pkg/authentication/request/bearertoken,
+/// `Authenticator.AuthenticateRequest`.
+fn bearer_token(headers: &HeaderMap) -> Option<&str> {
+    let value = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok());
+    let mut parts = value?.trim().splitn(3, ' ');
+    let scheme = parts.next()?;
+    let token = parts.next().unwrap_or_default();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }
 
 fn include(payload: &Payload) -> Include {
@@ -286,16 +430,16 @@ fn unauthorized() -> Response {
     Response::plain(401, "Unauthorized")
 }
 
-/// What a kubelet says instead of answering.
-fn refusal(status: u16) -> Response {
+/// What a kubelet says instead of answering `user`.
+fn refusal(status: u16, user: &str) -> Response {
     let text = match status {
         401 => return unauthorized(),
         403 => {
-            format!("Forbidden (user={USER}, verb=get, resource=nodes, subresource(s)=[metrics])")
+            format!("Forbidden (user={user}, verb=get, resource=nodes, subresource(s)=[metrics])")
         }
         404 => return Response::text(404, "404 page not found"),
         500 => format!(
-            "Authorization error (user={USER}, verb=get, resource=nodes, subresource=metrics)"
+            "Authorization error (user={user}, verb=get, resource=nodes, subresource=metrics)"
         ),
         204 | 304 => return Response::new(status, Bytes::new()),
         _ => {

@@ -57,6 +57,10 @@ impl World {
                 now.offset(at_ns)
                     .offset(if at_ns >= since_ns { by_ns } else { 0 })
             }),
+            true_time: {
+                let host = host.clone();
+                Rc::new(move || host.now())
+            },
             authority: Rc::clone(&authority),
             seed: "7".into(),
             token: TOKEN.into(),
@@ -112,12 +116,19 @@ fn healthy(ip: IpAddr, now: Timestamp) -> KubeletBehaviour {
             not_after: now.offset(HOUR),
             ips: vec![ip],
             dns: vec!["pi".to_owned()],
+            managed: false,
         },
-        latency: Rc::new(|| Duration::from_millis(20)),
+        latency: Latency::independent(Rc::new(|| Duration::from_millis(20))),
+        access: Access::default(),
+        minor: 36,
         status: 200,
         payload: Payload::Healthy,
+        flaws: Rc::new([]),
+        endpoints: Rc::new([]),
+        attempts: None,
         housekeeping: None,
-        timestamps: true,
+        timestamps: Timestamps::Read,
+        effects: Rc::new(|_| ()),
     }
 }
 
@@ -539,6 +550,223 @@ fn a_container_that_restarts_counts_from_zero() {
             answer.text().contains("} 1.79542575e+09\n"),
             "{}",
             answer.text()
+        );
+    });
+}
+
+/// Source: issue texts of fresh nodes, whose kubelets refuse first, are
+/// overloaded then, and serve at last.
+#[test]
+fn a_script_is_met_one_attempt_at_a_time() {
+    paused(async {
+        let attempts = Rc::new(Attempts::new(vec![
+            Attempt::NoCertificate,
+            Attempt::Status(503),
+            Attempt::Slow(Duration::from_secs(1)),
+            Attempt::Hang,
+            Attempt::Ok,
+        ]));
+        let world = World::new(&[(0, &|behaviour| {
+            behaviour.attempts = Some(Rc::clone(&attempts));
+        })]);
+        assert_eq!(
+            world.scrape().await.unwrap_err(),
+            "remote error: tls: internal error"
+        );
+        assert_eq!(world.scrape().await.unwrap().status, 503);
+        let asked = Instant::now();
+        assert_eq!(world.scrape().await.unwrap().status, 200);
+        // A millisecond before it dials, twenty of latency.
+        assert_eq!(asked.elapsed(), Duration::from_millis(1_021));
+        assert_eq!(world.scrape().await.unwrap_err(), "timeout");
+        assert_eq!(world.scrape().await.unwrap().status, 200);
+        assert_eq!(world.statuses(), [0, 503, 200, 0, 200]);
+    });
+}
+
+/// Source: apiserver/pkg/authentication/authenticatorfactory/delegating.go:
+/// without webhook nobody looks at tokens, so that everybody is anonymous.
+#[test]
+fn who_is_let_in_depends_on_what_the_kubelet_looks_at() {
+    let status = |access: Access, token: &str| {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        paused(async {
+            let world = World::new(&[(0, &|behaviour| behaviour.access = access)]);
+            let answer = world.connect().await.unwrap().send(scrape(token)).await;
+            let answer = answer.unwrap();
+            sender
+                .send((answer.status, answer.text().to_owned()))
+                .unwrap();
+        });
+        receiver.recv().unwrap()
+    };
+    let access = |anonymous, webhook, always_allow| Access {
+        anonymous,
+        webhook,
+        always_allow,
+    };
+    assert_eq!(status(access(false, true, false), TOKEN).0, 200);
+    assert_eq!(status(access(false, false, false), TOKEN).0, 401);
+    assert_eq!(status(access(true, true, false), "another").0, 401);
+    assert_eq!(
+        status(access(true, false, false), TOKEN),
+        (
+            403,
+            "Forbidden (user=system:anonymous, verb=get, resource=nodes, \
+             subresource(s)=[metrics])"
+                .to_owned()
+        )
+    );
+    assert_eq!(status(access(true, false, true), TOKEN).0, 200);
+}
+
+#[test]
+fn a_kubelet_of_1_17_does_not_have_the_path() {
+    paused(async {
+        let world = World::new(&[(0, &|behaviour| behaviour.minor = 17)]);
+        assert_eq!(world.scrape().await.unwrap().status, 404);
+    });
+}
+
+#[test]
+fn latency_grows_with_what_runs_and_with_what_is_being_worked_on() {
+    paused(async {
+        let world = World::new(&[(0, &|behaviour| {
+            behaviour.latency = Latency {
+                per_pod: Duration::from_millis(30),
+                per_container: Duration::from_millis(50),
+                per_concurrent: Duration::from_secs(1),
+                ..Latency::independent(Rc::new(|| Duration::from_millis(20)))
+            };
+        })]);
+        let asked = Instant::now();
+        let both = futures_util::future::join(world.scrape(), world.scrape());
+        assert!(both.await.0.is_ok());
+        // The second of them waits for the first one's work too.
+        assert_eq!(
+            asked.elapsed(),
+            Duration::from_millis(1 + 20 + 30 + 50 + 1_000)
+        );
+    });
+}
+
+#[test]
+fn single_pods_are_spoilt_and_others_are_not() {
+    let body = |kind: FlawKind, container: Option<&str>| {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        paused(async {
+            let flaw = Flaw {
+                namespace: Some("default".to_owned()),
+                pod: "web-0".to_owned(),
+                container: container.map(str::to_owned),
+                kind,
+            };
+            let world = World::new(&[(0, &|behaviour| {
+                behaviour.flaws = Rc::new([flaw.clone()]);
+            })]);
+            let mut load = load();
+            let mut other = load.pods[0].clone();
+            other.name = "db-0".to_owned();
+            load.pods.push(other);
+            world.load.replace(load);
+            sender.send(world.scrape().await.unwrap().body).unwrap();
+        });
+        String::from_utf8(receiver.recv().unwrap()).unwrap()
+    };
+    let series = |text: &str, name: &str, pod: &str| {
+        let wanted = |line: &&str| line.starts_with(name) && line.contains(pod);
+        text.lines().filter(wanted).count()
+    };
+    let check = |kind, cpu, memory, start| {
+        let text = body(kind, None);
+        let counted = ["container_cpu", "container_memory", "container_start"]
+            .map(|name| series(&text, name, "web-0"));
+        assert_eq!(counted, [cpu, memory, start], "{kind:?}");
+        assert_eq!(series(&text, "container_", "db-0"), 4, "{kind:?}");
+    };
+    check(FlawKind::Missing, 0, 0, 0);
+    check(FlawKind::NoCpu, 0, 1, 1);
+    check(FlawKind::NoMemory, 1, 0, 1);
+    check(FlawKind::NoStartTime, 1, 1, 0);
+    check(FlawKind::Duplicate, 2, 2, 1);
+    check(FlawKind::Unlabelled, 0, 0, 0);
+    let text = body(FlawKind::Nan, Some("web"));
+    assert_eq!(series(&text, "container_cpu", "web-0\"} NaN "), 1);
+    assert_eq!(
+        series(&body(FlawKind::Nan, Some("none")), "container_", "NaN"),
+        0
+    );
+    let text = body(FlawKind::Zero, None);
+    assert_eq!(series(&text, "container_memory", "web-0\"} 0 "), 1);
+}
+
+#[test]
+fn samples_can_be_dated_wrongly_or_stand_still() {
+    paused(async {
+        let world = World::new(&[
+            (0, &|behaviour| {
+                behaviour.timestamps = Timestamps::Shifted(-60_000_000_000);
+            }),
+            (10, &|behaviour| {
+                behaviour.timestamps = Timestamps::FrozenSince(10_000_000_000);
+            }),
+        ]);
+        let (_, time) = sample(&world.scrape().await.unwrap(), "node_cpu");
+        assert_eq!(time, 1_795_425_720_021 - 60_000);
+        for second in [20, 30] {
+            until(second, &world).await;
+            let frozen = sample(&world.scrape().await.unwrap(), "node_cpu");
+            assert_eq!(frozen, (55.0, 1_795_425_730_000));
+        }
+    });
+}
+
+/// Source: client-go/util/certificate/certificate_manager.go, `Current`.
+#[test]
+fn a_manager_does_not_show_a_certificate_that_has_expired() {
+    paused(async {
+        let world = World::new(&[(0, &|behaviour| {
+            behaviour.certificate.managed = true;
+            behaviour.certificate.not_after = behaviour.certificate.not_before.offset(HOUR);
+            behaviour.certificate.not_before = behaviour.certificate.not_before.offset(-HOUR);
+        })]);
+        assert_eq!(
+            world.scrape().await.unwrap_err(),
+            "remote error: tls: internal error"
+        );
+    });
+}
+
+/// Goal: whoever counts faults counts what met a client, once each time.
+#[test]
+fn every_fault_that_met_a_client_is_told() {
+    paused(async {
+        let told: Rc<RefCell<Vec<Fault>>> = Rc::default();
+        let heard = Rc::clone(&told);
+        let world = World::new(&[
+            (0, &|behaviour| {
+                let heard = Rc::clone(&heard);
+                behaviour.effects = Rc::new(move |fault| heard.borrow_mut().push(fault));
+                behaviour.status = 503;
+                behaviour.certificate.issuer = Issuer::Unknown;
+            }),
+            (10, &|behaviour| {
+                let heard = Rc::clone(&heard);
+                behaviour.effects = Rc::new(move |fault| heard.borrow_mut().push(fault));
+                behaviour.state = KubeletState::NoCertificate;
+            }),
+        ]);
+        world.scrape().await.unwrap();
+        until(10, &world).await;
+        let _ = world.scrape().await;
+        assert_eq!(
+            *told.borrow(),
+            [
+                Fault::Certificate,
+                Fault::Latency,
+                Fault::Status,
+                Fault::State
+            ]
         );
     });
 }
