@@ -148,6 +148,19 @@ fn translate(event: Seen) -> Event {
             nodes,
             pods,
         },
+        Seen::PodCreated => Event::PodCreated,
+        Seen::ReplicaCreated { object, revision } => Event::ReplicaCreated { object, revision },
+        Seen::ReplicaBound { node } => Event::ReplicaBound { node },
+        Seen::ReplicaDeleted => Event::ReplicaDeleted,
+        Seen::Progressing {
+            status,
+            reason,
+            message,
+        } => Event::Progressing {
+            status,
+            reason: reason.to_owned(),
+            message,
+        },
         Seen::PodCondition {
             condition,
             status,

@@ -20,6 +20,8 @@ pub enum Observer {
     Hpa,
     /// A discovery client.
     Discovery,
+    /// `kubectl drain`.
+    KubectlDrain,
 }
 
 impl Observer {
@@ -34,6 +36,7 @@ impl Observer {
             Self::KubectlTop => "kubectl-top",
             Self::Hpa => "hpa",
             Self::Discovery => "discovery",
+            Self::KubectlDrain => "kubectl-drain",
         }
     }
 }
@@ -101,6 +104,32 @@ pub enum Event {
         /// Namespaced names of the pods listed, for the list of pods.
         pods: Vec<String>,
     },
+    /// A pod object was created.
+    PodCreated,
+    /// Which pod that is, where there can be several.
+    ReplicaCreated {
+        /// `metadata.name`
+        object: String,
+        /// The template it was made from, from 1.
+        revision: u32,
+    },
+    /// A pod, where there can be several, was bound to a node.
+    ReplicaBound {
+        /// The node.
+        node: String,
+    },
+    /// A pod's object is gone.
+    ReplicaDeleted,
+    /// The Deployment's Progressing condition changed, after the first rollout
+    /// for the worse or after a later one at all.
+    Progressing {
+        /// Its status.
+        status: bool,
+        /// `NewReplicaSetAvailable`, `ProgressDeadlineExceeded`
+        reason: &'static str,
+        /// Its message.
+        message: String,
+    },
     /// The pod object was created, bound, … : a condition changed.
     PodCondition {
         /// `PodScheduled`, `ContainersReady`, `Ready`
@@ -121,7 +150,8 @@ pub enum Event {
         code: i32,
         /// `Error`, `Completed`, `OOMKilled`
         reason: String,
-        /// Why the kubelet ended it, if it did: `liveness`, `startup`, `action`.
+        /// Who ended it, if not itself: `liveness`, `startup`, `action`,
+        /// `deletion`, `eviction`, `node-loss`.
         killed_by: Option<&'static str>,
     },
     /// The kubelet waits before the next start.

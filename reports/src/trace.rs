@@ -22,7 +22,9 @@ pub struct Record {
     /// Ordinal among all records of the run, from 0.
     pub seq: u64,
     /// The machine it happened on: a node's name, `metrics-server`,
-    /// `apiserver`, `clients`, `world`.
+    /// `apiserver`, `clients`, `world`. Where there can be several pods of
+    /// metrics-server, what happens to one of them carries its name:
+    /// `metrics-server-2`.
     pub host: String,
     /// What happened.
     pub event: Event,
@@ -46,6 +48,32 @@ pub enum Event {
     },
     /// The pod object was created.
     PodCreated,
+    /// Which pod that is, where the scenario can have several. Their records
+    /// carry the pod's name as `host`: `metrics-server-2`.
+    ReplicaCreated {
+        /// `metadata.name`
+        object: String,
+        /// The pod template it was made from: 1, and one more with each
+        /// rollout.
+        revision: u32,
+    },
+    /// One of several pods was bound to a node.
+    ReplicaBound {
+        /// The node.
+        node: String,
+    },
+    /// One of several pods is gone from the API.
+    ReplicaDeleted,
+    /// The Deployment's Progressing condition changed: False after any
+    /// rollout, True after those that follow the first.
+    Progressing {
+        /// Its status.
+        status: bool,
+        /// `NewReplicaSetAvailable`, `ProgressDeadlineExceeded`
+        reason: String,
+        /// Its message.
+        message: String,
+    },
     /// A condition of the pod changed in the API.
     PodCondition {
         /// `PodScheduled`, `ContainersReady`, `Ready`
@@ -129,7 +157,8 @@ pub enum Event {
         code: i32,
         /// `Error`, `Completed`
         reason: String,
-        /// Who ended it: `liveness`, `startup`, `action`; absent if itself.
+        /// Who ended it: `liveness`, `startup`, `action`, `deletion`,
+        /// `eviction`, `node-loss`; absent if itself.
         killed_by: Option<String>,
     },
     /// The kubelet waits before the next start.

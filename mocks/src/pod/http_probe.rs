@@ -61,7 +61,7 @@ impl HttpProbe {
         };
         let target = Rc::new(Target {
             scheme_https: probe.scheme == Scheme::Https,
-            ..Target::https(shared.probed_address())
+            ..Target::https(shared.probed_address(probe))
         });
         let mut request = OutgoingRequest::get(&target, path_and_query(&probe.path));
         request.headers = headers();

@@ -1,89 +1,82 @@
-//! Creation → container → exit → restart.
+//! Creation → container → exit → restart → the pod's end.
 
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use seam::{Random, Timestamp};
+use seam::Timestamp;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::backoff::{CrashLoop, Decision};
 use super::events::go_duration;
+use super::prepare::{image_present, prepare};
 use super::state::Ended;
-use super::{Command, Exit, ProbeKind, RunningContainer, Shared, prober, status};
+use super::timing::Delays;
+use super::{Command, End, Exit, ProbeKind, RunningContainer, Shared, prober, status};
 use crate::event::Event;
 
 /// The shortest grace period that a container gets.
 /// Source: `kuberuntime_container.go minimumGracePeriodInSeconds`.
 const MIN_GRACE: Duration = Duration::from_secs(2);
 
-/// A pod worker looks again after at most this, times its jitter.
-/// Source: KubeletConfiguration `syncFrequency`, capped in
-/// `pkg/kubelet/pod_workers.go completeWork`.
-const MAX_REQUEUE: Duration = Duration::from_secs(60);
-
-/// How often the queue of pod workers is looked at.
-/// Source: `pkg/kubelet/kubelet.go syncLoop` (`syncTicker`).
-const QUEUE_POLL: Duration = Duration::from_secs(1);
-
-/// Runs the pod from its creation on, for ever.
+/// Runs the pod, whose object exists, from its binding to its end.
 pub(super) async fn run(shared: Rc<Shared>, commands: mpsc::UnboundedReceiver<Command>) {
-    let config = &shared.config;
-    status::create(&shared);
-    sleep(config.scheduling).await;
     status::bind(&shared);
     shared.node.spawn(status::run(Rc::clone(&shared)));
     shared.belief.accepted(shared.node.now());
-    sleep(config.sandbox).await;
-    shared.belief.sandbox_ready(shared.node.now());
-    pull_image(&shared).await;
-    let minder = Minder {
-        jitter: shared.node.random("kubelet/restart-jitter"),
-        shared: Rc::clone(&shared),
-        commands,
-        backoff: CrashLoop::default(),
+    let prepared = {
+        let preparation = pin!(prepare(&shared));
+        let end = pin!(shared.ending.begun());
+        matches!(select(preparation, end).await, Either::Left(_))
     };
-    minder.mind().await;
-}
-
-/// Source: `pkg/kubelet/images/image_manager.go EnsureImageExists`.
-async fn pull_image(shared: &Shared) {
-    let (image, pull) = (&shared.config.image, shared.config.image_pull);
-    if pull.is_zero() {
-        image_present(shared);
-        return;
+    let mut delays = Delays::new(
+        shared.config.restart_timing,
+        shared.random("restart-jitter"),
+    );
+    let mut ended = None;
+    if prepared {
+        let minder = Minder {
+            shared: Rc::clone(&shared),
+            commands,
+            backoff: CrashLoop::default(),
+            delays: &mut delays,
+        };
+        ended = minder.mind().await;
     }
-    shared
-        .events
-        .normal("Pulling", format!("Pulling image \"{image}\""));
-    sleep(pull).await;
-    let took = go_duration(pull);
-    let bytes = shared.config.image_bytes;
-    shared.events.normal(
-        "Pulled",
-        format!(
-            "Successfully pulled image \"{image}\" in {took} ({took} including waiting). \
-             Image size: {bytes} bytes."
-        ),
-    );
+    end(&shared, ended, &mut delays).await;
 }
 
-fn image_present(shared: &Shared) {
-    let image = &shared.config.image;
-    let text = format!(
-        "Container image \"{image}\" already present on machine and can be accessed by the pod"
-    );
-    shared.events.normal("Pulled", text);
+/// Brings the pod's end into the API, or keeps it out. `ended` is the last
+/// container's end, if one was cut short.
+async fn end(shared: &Shared, ended: Option<Ended>, delays: &mut Delays) {
+    let notice = |ended: Option<Ended>| {
+        if let Some(ended) = ended {
+            shared.belief.container_ended(ended, shared.node.now());
+        }
+    };
+    match shared.ending.end() {
+        Some(End::Evicted(message)) => {
+            notice(ended);
+            shared.belief.evicted(message, shared.node.now());
+        }
+        Some(End::Deleted) => {
+            sleep(delays.unnoticed()).await;
+            notice(ended);
+            status::delete(shared).await;
+            shared.node.tasks().kill();
+        }
+        Some(End::Lost) | None => shared.node.tasks().kill(),
+    }
 }
 
 /// Minds the container: one at a time, one after the other.
-struct Minder {
+struct Minder<'a> {
     shared: Rc<Shared>,
     commands: mpsc::UnboundedReceiver<Command>,
     backoff: CrashLoop,
-    jitter: Box<dyn Random>,
+    delays: &'a mut Delays,
 }
 
 /// Why a container is being ended, and by when it will be killed.
@@ -100,12 +93,16 @@ impl Doom {
     };
 }
 
-impl Minder {
-    async fn mind(mut self) {
+impl Minder<'_> {
+    /// Returns when the pod ends, with the end of the container that ran then.
+    async fn mind(mut self) -> Option<Ended> {
         // Nothing ran yet that they could have been meant for.
         while self.commands.try_recv().is_ok() {}
         let mut previous_exit = None;
         for restart in 0.. {
+            if self.shared.ending.has_begun() {
+                return None;
+            }
             let container = self.start(restart);
             let (exit, killed_by) = self.attend(container, restart).await;
             self.shared.record(Event::ContainerExited {
@@ -115,6 +112,9 @@ impl Minder {
             });
             let at = self.shared.node.now();
             let ended = Ended { exit, at };
+            if self.shared.ending.has_begun() {
+                return Some(ended);
+            }
             let by_probe = killed_by.is_some_and(|by| by != "action");
             // The pod worker that kills for a probe decides about the restart
             // on what it knew before: the end of the instance before this.
@@ -127,6 +127,7 @@ impl Minder {
             previous_exit = Some(ended.at);
             self.until_restart(ended, visible, by_probe).await;
         }
+        None
     }
 
     fn start(&mut self, restart: u32) -> Box<dyn RunningContainer> {
@@ -193,6 +194,7 @@ impl Minder {
                 Some(Command::Condemned { by, restart: whom }) if whom == restart => {
                     doom.get_or_insert_with(|| self.condemn(&*container, by));
                 }
+                Some(Command::End) => doom = Some(self.end(&*container)),
                 Some(Command::Condemned { .. } | Command::Start) => {}
             }
         }
@@ -213,19 +215,40 @@ impl Minder {
         }
     }
 
-    /// Waits until the container may start again, or somebody wants it to.
+    /// Ends the container because its pod ends.
+    ///
+    /// Source: `pkg/kubelet/kubelet_pods.go`, `kuberuntime_container.go
+    /// killContainer`; a hard eviction grants no time.
+    fn end(&self, container: &dyn RunningContainer) -> Doom {
+        let end = self.shared.ending.end();
+        let by = end.as_ref().map_or("deletion", End::word);
+        if end == Some(End::Deleted) {
+            self.shared
+                .events
+                .normal("Killing", "Stopping container metrics-server");
+            container.terminate();
+            let deadline = Some(Instant::now() + self.shared.config.termination_grace);
+            return Doom { by, deadline };
+        }
+        container.kill();
+        Doom { by, deadline: None }
+    }
+
+    /// Waits until the container may start again, somebody wants it to, or the
+    /// pod ends.
     async fn until_restart(&mut self, ended: Ended, visible: Option<Timestamp>, by_probe: bool) {
         let own_exit = Some(ended.at);
         let mut wanted = false;
         if !by_probe {
-            let unnoticed = self.unnoticed();
+            let unnoticed = self.delays.unnoticed();
             wanted = self.wait(unnoticed).await;
         }
         let now = self.shared.node.now();
         self.shared.belief.container_ended(ended, now);
         if !self.shared.config.restart {
             while !wanted {
-                wanted = self.commands.recv().await == Some(Command::Start);
+                let command = self.commands.recv().await;
+                wanted = matches!(command, Some(Command::Start | Command::End));
             }
         }
         let mut visible = visible;
@@ -236,7 +259,7 @@ impl Minder {
                 return;
             };
             self.back_off(nominal, !std::mem::replace(&mut told, true));
-            let requeue = self.requeue(remaining);
+            let requeue = self.delays.requeue(remaining);
             wanted = self.wait(requeue).await;
             // Every later look sees the end that it is about.
             visible = own_exit;
@@ -244,59 +267,22 @@ impl Minder {
     }
 
     fn back_off(&self, nominal: Duration, first: bool) {
-        let shared = &self.shared;
-        let config = &shared.config;
-        let pod = shared
-            .store
-            .get("pods", Some(&config.namespace), &config.name);
-        let uid = pod
-            .as_ref()
-            .and_then(|pod| pod["metadata"]["uid"].as_str())
-            .unwrap_or_default();
-        let pod = format!("{}_{}({uid})", config.name, config.namespace);
-        let text = format!("Back-off restarting failed container metrics-server in pod {pod}");
-        shared.events.warning("BackOff", text);
+        self.shared.tell_back_off("metrics-server", nominal);
         if first {
             let nominal_ns = u64::try_from(nominal.as_nanos()).unwrap_or(u64::MAX);
-            shared.record(Event::BackOff { nominal_ns });
-        }
-        let wait = go_duration(nominal);
-        let message =
-            format!("back-off {wait} restarting failed container=metrics-server pod={pod}");
-        shared.belief.backing_off(message, shared.node.now());
-    }
-
-    /// How long it takes until the pod lifecycle event generator sees an exit.
-    fn unnoticed(&mut self) -> Duration {
-        let timing = self.shared.config.restart_timing;
-        match timing.jitter {
-            true => self
-                .jitter
-                .duration_between(Duration::ZERO, timing.relist_period),
-            false => timing.relist_period,
+            self.shared.record(Event::BackOff { nominal_ns });
         }
     }
 
-    /// How long until the pod's worker looks again when `remaining` is left.
-    fn requeue(&mut self, remaining: Duration) -> Duration {
-        let nominal = remaining.min(MAX_REQUEUE);
-        match self.shared.config.restart_timing.jitter {
-            true => {
-                self.jitter.duration_between(nominal, nominal + nominal / 2)
-                    + self.jitter.duration_between(Duration::ZERO, QUEUE_POLL)
-            }
-            false => nominal,
-        }
-    }
-
-    /// Waits; returns early, and true, if somebody wants the start now.
+    /// Waits; returns early, and true, if somebody wants the start now or the
+    /// pod ends.
     async fn wait(&mut self, duration: Duration) -> bool {
         let deadline = Instant::now() + duration;
         loop {
             let order = next_order(&mut self.commands, Some(deadline)).await;
             match order {
                 None => return false,
-                Some(Command::Start) => return true,
+                Some(Command::Start | Command::End) => return true,
                 // Nothing runs that could be killed or condemned.
                 Some(_) => {}
             }
@@ -326,6 +312,25 @@ async fn next_order(
 
 impl Shared {
     fn record(&self, event: Event) {
-        self.recorder.record(self.node.name(), event);
+        self.recorder.record(self.recorded_as(), event);
+    }
+
+    /// Tells that `container` waits to be started again.
+    pub(super) fn tell_back_off(&self, container: &str, nominal: Duration) {
+        let config = &self.config;
+        let pod = self
+            .store
+            .get("pods", Some(&config.namespace), &config.name);
+        let uid = pod
+            .as_ref()
+            .and_then(|pod| pod["metadata"]["uid"].as_str())
+            .unwrap_or_default();
+        let pod = format!("{}_{}({uid})", config.name, config.namespace);
+        let text = format!("Back-off restarting failed container {container} in pod {pod}");
+        self.events.warning("BackOff", text);
+        let wait = go_duration(nominal);
+        let message = format!("back-off {wait} restarting failed container={container} pod={pod}");
+        self.belief
+            .waiting("CrashLoopBackOff", message, self.node.now());
     }
 }

@@ -4,8 +4,11 @@
 //! back-off, and the status that the rest of the cluster sees. In reading
 //! order:
 //!
-//! - this file: configuration, [`Pod`] and the [`ContainerRuntime`] behind it;
-//! - `lifecycle`: creation → container → exit → restart;
+//! - this file: [`Pod`] and the [`ContainerRuntime`] behind it;
+//! - `config`: what a pod is;
+//! - `prepare`: network, sandbox, init containers, image;
+//! - `lifecycle`: creation → container → exit → restart → the pod's end;
+//! - `timing`: how quickly the kubelet acts;
 //! - `backoff`: when a container that ended may start again;
 //! - `prober`: the rules from tick to result;
 //! - `http_probe`: one probe on the wire;
@@ -18,31 +21,34 @@
 //! as known to its kubelet from `scheduling` on, also while the API server is
 //! down, as after a reboot of a node that ran it before.
 
-use std::cell::Cell;
-use std::net::{IpAddr, SocketAddr};
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
-use seam::Host;
-use tokio::sync::mpsc;
+use seam::{Host, Timestamp};
+use tokio::sync::{Notify, mpsc};
 
 use crate::event::{Observer, Recorder};
 use crate::store::Store;
 use crate::tls::{Verify, client_config};
 
 mod backoff;
+mod config;
 pub(crate) mod events;
 mod http_probe;
 mod lifecycle;
 mod object;
+mod prepare;
 mod prober;
 mod state;
 mod status;
 #[cfg(test)]
 mod tests;
+mod timing;
 
+pub use config::{Available, InitContainer, PodConfig, Probe, RestartTiming, Scheme};
 use events::EventLog;
 use state::Belief;
 
@@ -71,145 +77,6 @@ pub struct Exit {
     pub code: i32,
     /// `Completed`, `Error`, `OOMKilled`
     pub reason: String,
-}
-
-/// A pod and what its kubelet does with it.
-#[derive(Debug, Clone)]
-pub struct PodConfig {
-    /// `metadata.namespace`
-    pub namespace: String,
-    /// `metadata.name`
-    pub name: String,
-    /// `metadata.labels`
-    pub labels: Vec<(String, String)>,
-    /// `spec.nodeName`
-    pub node_name: String,
-    /// The node's address.
-    pub node_ip: IpAddr,
-    /// The pod's address; the node's with `host_network`.
-    pub pod_ip: IpAddr,
-    /// `spec.hostNetwork`
-    pub host_network: bool,
-    /// The container's port named `https`, which is probed.
-    pub port: u16,
-    /// The container's image.
-    pub image: String,
-    /// The image's size in bytes, for the event that tells of its pull.
-    pub image_bytes: u64,
-    /// The container's arguments.
-    pub args: Vec<String>,
-    /// Creation to binding.
-    pub scheduling: Duration,
-    /// Volumes, sandbox and network.
-    pub sandbox: Duration,
-    /// Pulling the image; zero if it is there.
-    pub image_pull: Duration,
-    /// `readinessProbe`
-    pub readiness: Option<Probe>,
-    /// `livenessProbe`
-    pub liveness: Option<Probe>,
-    /// `startupProbe`
-    pub startup: Option<Probe>,
-    /// `terminationGracePeriodSeconds`; the kubelet grants at least two
-    /// seconds.
-    pub termination_grace: Duration,
-    /// Whether the kubelet starts the container again (`restartPolicy:
-    /// Always`). If not, only [`Pod::start`] does.
-    pub restart: bool,
-    /// How quickly the kubelet acts on exits.
-    pub restart_timing: RestartTiming,
-    /// From a change of the status to its write in the API server, two round
-    /// trips.
-    pub status_latency: Duration,
-}
-
-impl PodConfig {
-    /// The pod of the upstream manifests on this node, without probes, with
-    /// everything in place.
-    /// Source: metrics-server `manifests/base/deployment.yaml`.
-    #[must_use]
-    pub fn metrics_server(node_name: &str, node_ip: IpAddr, pod_ip: IpAddr) -> Self {
-        Self {
-            namespace: "kube-system".to_owned(),
-            name: "metrics-server-6f7dd4c4c4-x7k2p".to_owned(),
-            labels: vec![("k8s-app".to_owned(), "metrics-server".to_owned())],
-            node_name: node_name.to_owned(),
-            node_ip,
-            pod_ip,
-            host_network: false,
-            port: 10250,
-            image: "registry.k8s.io/metrics-server/metrics-server:v0.8.1".to_owned(),
-            image_bytes: 22_534_912,
-            args: Vec::new(),
-            scheduling: Duration::ZERO,
-            sandbox: Duration::ZERO,
-            image_pull: Duration::ZERO,
-            readiness: None,
-            liveness: None,
-            startup: None,
-            termination_grace: Duration::from_secs(30),
-            restart: true,
-            restart_timing: RestartTiming::default(),
-            status_latency: Duration::from_millis(10),
-        }
-    }
-}
-
-/// An HTTP probe: `httpGet` on the port `https`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Probe {
-    /// `httpGet.scheme`
-    pub scheme: Scheme,
-    /// `httpGet.path`, with a query if there is one.
-    pub path: String,
-    /// `initialDelaySeconds`; fractions are cut off.
-    pub initial_delay: Duration,
-    /// `periodSeconds`
-    pub period: Duration,
-    /// `timeoutSeconds`
-    pub timeout: Duration,
-    /// `successThreshold`
-    pub success_threshold: u32,
-    /// `failureThreshold`
-    pub failure_threshold: u32,
-    /// Time from the container's first start to the probe's first tick, below
-    /// one period. Ticks follow each period from there, whatever happens to
-    /// the container.
-    ///
-    /// DIFFERENCE: a kubelet's ticks count from the creation of the worker,
-    /// and for an unready container each pod sync probes at once and restarts
-    /// the ticks. A given phase stands for where all that has put them.
-    pub phase: Duration,
-}
-
-/// `httpGet.scheme`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scheme {
-    /// `HTTP`
-    Http,
-    /// `HTTPS`, without verification
-    Https,
-}
-
-/// How quickly the kubelet acts on exits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RestartTiming {
-    /// The longest time until an exit is noticed.
-    /// Source: `pkg/kubelet/kubelet.go genericPlegRelistPeriod`.
-    pub relist_period: Duration,
-    /// Whether exits are noticed at a random point of the relist period, and
-    /// waits are prolonged by up to half as the pod workers' queue does. If
-    /// not, exits are noticed after exactly one period, and waits are exact.
-    pub jitter: bool,
-}
-
-impl Default for RestartTiming {
-    fn default() -> Self {
-        Self {
-            relist_period: Duration::from_secs(1),
-            jitter: true,
-        }
-    }
 }
 
 /// What a pod needs besides its configuration.
@@ -243,6 +110,7 @@ struct Shared {
     probe_tls: Arc<rustls::ClientConfig>,
     belief: Belief,
     events: EventLog,
+    ending: Ending,
     commands: mpsc::UnboundedSender<Command>,
     inbox: Cell<Option<mpsc::UnboundedReceiver<Command>>>,
 }
@@ -258,6 +126,63 @@ enum Command {
     Start,
     /// A probe condemned the container of this restart count.
     Condemned { by: ProbeKind, restart: u32 },
+    /// The pod's end has begun: see [`Ending`].
+    End,
+}
+
+/// Why a pod ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum End {
+    /// It was deleted in the API.
+    Deleted,
+    /// Its kubelet evicts it, with the message of its status.
+    Evicted(String),
+    /// Its machine is gone.
+    Lost,
+}
+
+impl End {
+    /// Who ends the container, in records.
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Deleted => "deletion",
+            Self::Evicted(_) => "eviction",
+            Self::Lost => "node-loss",
+        }
+    }
+}
+
+/// The pod's end, from when on it is certain.
+#[derive(Default)]
+struct Ending {
+    end: RefCell<Option<End>>,
+    bell: Notify,
+}
+
+impl Ending {
+    /// The loss of a machine overtakes any other end; otherwise the first
+    /// counts.
+    fn begin(&self, end: End) {
+        let mut current = self.end.borrow_mut();
+        if current.is_none() || end == End::Lost {
+            *current = Some(end);
+            self.bell.notify_one();
+        }
+    }
+
+    fn end(&self) -> Option<End> {
+        self.end.borrow().clone()
+    }
+
+    fn has_begun(&self) -> bool {
+        self.end.borrow().is_some()
+    }
+
+    async fn begun(&self) {
+        while !self.has_begun() {
+            self.bell.notified().await;
+        }
+    }
 }
 
 /// One of the three probes.
@@ -303,7 +228,8 @@ impl Pod {
         // Source: `pkg/probe/http/http.go New`: probes verify nothing.
         let probe_tls = client_config(&Verify::Insecure, None, parts.node.clock());
         let (commands, inbox) = mpsc::unbounded_channel();
-        let events = EventLog::new(parts.node.name(), Rc::clone(&parts.recorder));
+        let recorded_as = config.recorded_as.as_deref().unwrap_or(parts.node.name());
+        let events = EventLog::new(recorded_as, Rc::clone(&parts.recorder));
         let belief = Belief::new(&config);
         Self {
             shared: Rc::new(Shared {
@@ -316,21 +242,60 @@ impl Pod {
                 probe_tls,
                 belief,
                 events,
+                ending: Ending::default(),
                 commands,
                 inbox: Cell::new(Some(inbox)),
             }),
         }
     }
 
-    /// Creates the pod and runs it for ever. Its tasks belong to the node's
-    /// process.
+    /// Creates the pod, binds it and runs it until its end. Its tasks belong
+    /// to the node's process, which is the pod's own.
     ///
     /// # Panics
     ///
-    /// If called twice.
+    /// If called twice, or after [`Pod::run_bound`].
     pub async fn run(&self) {
+        create(
+            &self.shared.store,
+            &self.shared.config,
+            self.shared.node.now(),
+        );
+        tokio::time::sleep(self.shared.config.scheduling).await;
+        self.run_bound().await;
+    }
+
+    /// Binds the pod, whose object exists already, and runs it until its end.
+    ///
+    /// # Panics
+    ///
+    /// If called twice, or after [`Pod::run`].
+    pub async fn run_bound(&self) {
         let inbox = self.shared.inbox.take().expect("a pod is run once");
         lifecycle::run(Rc::clone(&self.shared), inbox).await;
+    }
+
+    /// The pod was deleted in the API: the container gets SIGTERM and its grace
+    /// period, then the object goes.
+    pub fn delete(&self) {
+        self.end(End::Deleted);
+    }
+
+    /// The kubelet evicts the pod to relieve its node: the container is killed
+    /// and the pod Failed, with this message.
+    pub fn evict(&self, message: impl Into<String>) {
+        self.end(End::Evicted(message.into()));
+    }
+
+    /// The machine is gone, and with it the container and the kubelet. The
+    /// object stays as it was.
+    pub fn lose(&self) {
+        self.end(End::Lost);
+    }
+
+    fn end(&self, end: End) {
+        self.shared.ending.begin(end);
+        self.shared.command(Command::End);
     }
 
     /// SIGKILL to the container's process. A container that does not run stays
@@ -372,7 +337,26 @@ impl Shared {
         }
     }
 
-    fn probed_address(&self) -> SocketAddr {
-        SocketAddr::new(self.config.pod_ip, self.config.port)
+    fn probed_address(&self, probe: &Probe) -> SocketAddr {
+        SocketAddr::new(self.config.pod_ip, probe.port.unwrap_or(self.config.port))
     }
+
+    /// What records of the run call the pod.
+    fn recorded_as(&self) -> &str {
+        let config = &self.config;
+        config.recorded_as.as_deref().unwrap_or(self.node.name())
+    }
+
+    /// A random stream of this pod.
+    fn random(&self, name: &str) -> Box<dyn seam::Random> {
+        match &self.config.recorded_as {
+            None => self.node.random(&format!("kubelet/{name}")),
+            Some(pod) => self.node.random(&format!("kubelet/{pod}/{name}")),
+        }
+    }
+}
+
+/// Creates a pod's object, without a node.
+pub fn create(store: &Store, config: &PodConfig, now: Timestamp) {
+    store.put("pods", object::unscheduled(config, now));
 }

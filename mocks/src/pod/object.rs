@@ -59,6 +59,10 @@ fn spec(config: &PodConfig) -> Value {
     if config.host_network {
         spec["hostNetwork"] = json!(true);
     }
+    if !config.init_containers.is_empty() {
+        let containers = config.init_containers.iter();
+        spec["initContainers"] = containers.map(|c| json!({"name": c.name})).collect();
+    }
     spec
 }
 
@@ -67,8 +71,11 @@ fn probe_spec(probe: &Probe) -> Value {
         Scheme::Http => "HTTP",
         Scheme::Https => "HTTPS",
     };
+    let port = probe
+        .port
+        .map_or_else(|| json!("https"), |port| json!(port));
     let mut spec = json!({
-        "httpGet": {"path": probe.path, "port": "https", "scheme": scheme},
+        "httpGet": {"path": probe.path, "port": port, "scheme": scheme},
         "timeoutSeconds": probe.timeout.as_secs(),
         "periodSeconds": probe.period.as_secs(),
         "successThreshold": probe.success_threshold,
@@ -113,6 +120,9 @@ pub(super) fn status(config: &PodConfig, state: &State) -> Value {
             value
         })
         .collect();
+    if let Some(message) = &state.evicted {
+        return evicted(message, state);
+    }
     let mut status = json!({
         "phase": if state.instance.is_some() { "Running" } else { "Pending" },
         "conditions": conditions,
@@ -123,12 +133,24 @@ pub(super) fn status(config: &PodConfig, state: &State) -> Value {
         "qosClass": "Burstable",
     });
     // The address of a pod that has a network of its own shows in the first
-    // status after its containers started.
-    if state.instance.is_some() || config.host_network {
+    // status after one of its containers started.
+    if state.instance.is_some() || state.initializing || config.host_network {
         status["podIP"] = json!(config.pod_ip.to_string());
         status["podIPs"] = json!([{"ip": config.pod_ip.to_string()}]);
     }
     status
+}
+
+/// The status of a pod that its kubelet evicted.
+/// Source: `pkg/kubelet/eviction/eviction_manager.go evictPod`.
+fn evicted(message: &str, state: &State) -> Value {
+    json!({
+        "phase": "Failed",
+        "reason": "Evicted",
+        "message": message,
+        "startTime": rfc3339(state.accepted_at),
+        "qosClass": "Burstable",
+    })
 }
 
 fn container_status(config: &PodConfig, state: &State) -> Value {

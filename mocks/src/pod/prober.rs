@@ -119,6 +119,10 @@ async fn tick(shared: &Shared, worker: &mut Worker, request: &HttpProbe) {
     let Some(instance) = shared.belief.instance() else {
         return;
     };
+    // 7: a pod that ends is asked whether it is ready, not whether it lives.
+    if worker.kind != ProbeKind::Readiness && shared.ending.has_begun() {
+        return;
+    }
     if !worker.is_due(&instance, shared.node.now()) {
         return;
     }
@@ -185,7 +189,7 @@ fn report(
         text: answer.text,
         took,
     };
-    shared.recorder.record(shared.node.name(), event);
+    shared.recorder.record(shared.recorded_as(), event);
     result
 }
 
@@ -230,6 +234,7 @@ mod tests {
         Probe {
             scheme: Scheme::Https,
             path: "/readyz".to_owned(),
+            port: None,
             initial_delay: Duration::from_secs(initial_delay),
             period: Duration::from_secs(10),
             timeout: Duration::from_secs(1),

@@ -33,7 +33,7 @@ pub(super) struct Condition {
     pub(super) name: &'static str,
     pub(super) status: bool,
     pub(super) reason: &'static str,
-    pub(super) message: &'static str,
+    pub(super) message: String,
     pub(super) since: Timestamp,
 }
 
@@ -57,6 +57,12 @@ pub(super) struct State {
     /// Why nothing runs: reason and message.
     pub(super) waiting: (&'static str, String),
     pub(super) conditions: Vec<Condition>,
+    /// Whether an init container was started.
+    pub(super) initializing: bool,
+    /// Why the kubelet evicted the pod, if it did.
+    pub(super) evicted: Option<String>,
+    /// Init containers that have not succeeded yet.
+    uninitialized: Vec<String>,
     sandbox: bool,
 }
 
@@ -67,8 +73,18 @@ impl Belief {
                 accepted_at: Timestamp::EPOCH,
                 instance: None,
                 previous: None,
-                waiting: ("ContainerCreating", String::new()),
+                waiting: match config.init_containers.is_empty() {
+                    true => ("ContainerCreating", String::new()),
+                    false => ("PodInitializing", String::new()),
+                },
                 conditions: Vec::new(),
+                initializing: false,
+                evicted: None,
+                uninitialized: config
+                    .init_containers
+                    .iter()
+                    .map(|container| container.name.clone())
+                    .collect(),
                 sandbox: false,
             }),
             changed: Notify::new(),
@@ -97,6 +113,26 @@ impl Belief {
         self.change(now, |state| state.sandbox = true);
     }
 
+    /// An init container runs.
+    pub(super) fn init_started(&self, now: Timestamp) {
+        self.change(now, |state| state.initializing = true);
+    }
+
+    /// An init container succeeded.
+    pub(super) fn init_succeeded(&self, name: &str, now: Timestamp) {
+        self.change(now, |state| state.uninitialized.retain(|init| init != name));
+    }
+
+    /// The container does not run yet, for this reason.
+    pub(super) fn waiting(&self, reason: &'static str, message: String, now: Timestamp) {
+        self.change(now, |state| state.waiting = (reason, message));
+    }
+
+    /// The kubelet gave the pod up.
+    pub(super) fn evicted(&self, message: String, now: Timestamp) {
+        self.change(now, |state| state.evicted = Some(message));
+    }
+
     /// The container runs.
     pub(super) fn container_started(&self, restart: u32, now: Timestamp) {
         self.change(now, |state| {
@@ -121,11 +157,6 @@ impl Belief {
                 instance.started = false;
             }
         });
-    }
-
-    /// The kubelet waits before it starts the container again.
-    pub(super) fn backing_off(&self, message: String, now: Timestamp) {
-        self.change(now, |state| state.waiting = ("CrashLoopBackOff", message));
     }
 
     /// The readiness probe's stored result changed.
@@ -172,17 +203,33 @@ impl State {
 
     /// Source: `pkg/kubelet/status/generate.go`.
     fn renew_conditions(&mut self, now: Timestamp) {
-        const UNREADY: &str = "containers with unready status: [metrics-server]";
         let (reason, message) = match self.ready() {
-            true => ("", ""),
-            false => ("ContainersNotReady", UNREADY),
+            true => ("", String::new()),
+            false => (
+                "ContainersNotReady",
+                "containers with unready status: [metrics-server]".to_owned(),
+            ),
         };
+        let missing = self.uninitialized.join(" ");
+        let (initialized, uninitialized) = match missing.is_empty() {
+            true => ("", String::new()),
+            false => (
+                "ContainersNotInitialized",
+                format!("containers with incomplete status: [{missing}]"),
+            ),
+        };
+        let none = String::new;
         let wanted = [
-            ("PodReadyToStartContainers", self.sandbox, "", ""),
-            ("Initialized", true, "", ""),
-            ("Ready", self.ready(), reason, message),
+            ("PodReadyToStartContainers", self.sandbox, "", none()),
+            (
+                "Initialized",
+                missing.is_empty(),
+                initialized,
+                uninitialized,
+            ),
+            ("Ready", self.ready(), reason, message.clone()),
             ("ContainersReady", self.ready(), reason, message),
-            ("PodScheduled", true, "", ""),
+            ("PodScheduled", true, "", none()),
         ];
         let before = std::mem::take(&mut self.conditions);
         self.conditions = wanted

@@ -20,12 +20,6 @@ const SYNC_PERIOD: Duration = Duration::from_secs(10);
 /// The conditions that a run's record tells of.
 const TOLD: [&str; 3] = ["PodScheduled", "ContainersReady", "Ready"];
 
-/// Creates the pod object.
-pub(super) fn create(shared: &Shared) {
-    let pod = object::unscheduled(&shared.config, shared.node.now());
-    shared.store.put("pods", pod);
-}
-
 /// Binds the pod to its node.
 pub(super) fn bind(shared: &Shared) {
     let config = &shared.config;
@@ -62,6 +56,24 @@ pub(super) async fn run(shared: Rc<Shared>) {
             manager.sync().await;
         }
     }
+}
+
+/// Removes the pod's object once its containers have ended.
+///
+/// Source: `status_manager.go syncPod`: the object is deleted without grace
+/// when the kubelet has nothing left of the pod.
+pub(super) async fn delete(shared: &Shared) {
+    loop {
+        sleep(shared.config.status_latency).await;
+        if (shared.apiserver_reachable)() {
+            break;
+        }
+        sleep(SYNC_PERIOD).await;
+    }
+    let config = &shared.config;
+    shared
+        .store
+        .delete("pods", Some(&config.namespace), &config.name);
 }
 
 struct Manager<'a> {
@@ -115,7 +127,7 @@ fn tell(shared: &Shared, condition: &'static str, status: bool, reason: &str) {
         status,
         reason: reason.to_owned(),
     };
-    shared.recorder.record(shared.node.name(), event);
+    shared.recorder.record(shared.recorded_as(), event);
 }
 
 /// Changes the pod object; a pod that was deleted stays deleted.

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::FutureExt;
 use seam::Tasks;
@@ -13,6 +14,8 @@ use super::*;
 use crate::event::{Event, Outcome};
 use crate::http_client::testing::{Pipes, Recording, TestClock, answer, paused, serve};
 
+mod ending;
+mod preparing;
 mod probing;
 mod restarts;
 mod status;
@@ -251,6 +254,7 @@ fn probe(path: &str, initial_delay: u64, period: u64, phase_ms: u64) -> Probe {
     Probe {
         scheme: Scheme::Http,
         path: path.to_owned(),
+        port: None,
         initial_delay: Duration::from_secs(initial_delay),
         period: Duration::from_secs(period),
         timeout: Duration::from_secs(1),

@@ -151,3 +151,22 @@ fn jitter_prolongs_waits_by_at_most_half_and_the_queues_second() {
         assert!((10_000..=16_000).contains(&wait), "{starts:?}");
     });
 }
+
+/// With a threshold of one a single missing answer is enough. The kill at 240 s
+/// is judged by the exit at 150 s, before the wait, and is restarted at once.
+#[test]
+fn a_liveness_probe_without_patience_kills_at_its_first_failure() {
+    paused(async {
+        let world = World::new(&[IDLE], |config| {
+            config.liveness = Some(Probe {
+                failure_threshold: 1,
+                ..probe("/livez", 30, 30, 0)
+            });
+        });
+        world.until(2_000).await;
+        let starts = world.starts();
+        assert_eq!(starts[..4], [0, 30_000, 60_000, 90_000]);
+        let waits: Vec<u64> = world.back_offs().iter().map(|(_, wait)| *wait).collect();
+        assert_eq!(waits[..4], [40, 160, 300, 300]);
+    });
+}
