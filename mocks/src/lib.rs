@@ -18,6 +18,7 @@
 //! - [`aggregation`]: availability, proxying, discovery of an aggregated API;
 //! - [`endpoints`]: pods → EndpointSlices → service routes;
 //! - [`pod`]: container life, probes, restarts, status;
+//! - [`deployment`]: rollouts, scheduling, disruption budgets;
 //! - [`clients`]: `kubectl top`, the autoscaler, discovery, and the witness.
 //!
 //! **Invariant:** nothing here knows the aggregation core. The two meet as
@@ -26,6 +27,7 @@
 pub mod aggregation;
 pub mod apiserver;
 pub mod clients;
+pub mod deployment;
 pub mod endpoints;
 pub mod event;
 pub mod exposition;

@@ -33,9 +33,10 @@ pub fn observed_write_latency(host: &Host) -> Sampler {
 
 /// Runs the controller until the future is dropped.
 ///
-/// A Service with a selector gets one EndpointSlice. Every pod that has an
-/// address and has not ended is in it, ready or not. Without such pods there
-/// is a placeholder slice without endpoints.
+/// A Service with a selector gets an EndpointSlice for each set of ports that
+/// its pods make of the Service's named ones: as a rule, one. Every pod that
+/// has an address and has not ended is in it, ready or not. Without such pods
+/// there is a placeholder slice without endpoints.
 ///
 /// DIFFERENCE: a slice grows beyond 100 endpoints instead of being split.
 ///
@@ -156,27 +157,34 @@ impl Controller {
     }
 
     async fn reconcile(&self, service: &str) {
-        let slice = match self.services.borrow().get(service) {
+        let wanted = match self.services.borrow().get(service) {
             Some(members) => desired(members),
             None => return self.delete_slices(service),
         };
-        let Some(mut slice) = slice else { return };
-        let current = self.slices_of(service).into_iter().next();
-        if let Some(current) = &current
-            && ["endpoints", "ports"]
-                .iter()
-                .all(|part| current[part] == slice[part])
-        {
+        let Some(wanted) = wanted else { return };
+        let plan = Plan::new(wanted, self.slices_of(service));
+        if plan.is_done() {
             return;
         }
         tokio::time::sleep((self.config.write_latency)()).await;
         serving(&self.config.api_server).await;
-        slice["metadata"]["name"] = match current {
-            Some(current) => current["metadata"]["name"].clone(),
-            None => json!(self.new_name(&slice)),
-        };
-        self.tell(service, &slice);
-        self.store.put("endpointslices", slice);
+        self.tell(service, plan.wanted.iter().map(|(slice, _)| slice));
+        for (mut slice, current) in plan.wanted {
+            if current
+                .as_ref()
+                .is_some_and(|current| is_same(current, &slice))
+            {
+                continue;
+            }
+            slice["metadata"]["name"] = match current {
+                Some(current) => current["metadata"]["name"].clone(),
+                None => json!(self.new_name(&slice)),
+            };
+            self.store.put("endpointslices", slice);
+        }
+        for slice in plan.surplus {
+            self.delete_slice(&slice);
+        }
     }
 
     fn slices_of(&self, service: &str) -> Vec<Rc<Value>> {
@@ -187,11 +195,15 @@ impl Controller {
 
     fn delete_slices(&self, service: &str) {
         for slice in self.slices_of(service) {
-            let metadata = &slice["metadata"];
-            if let Some(name) = metadata["name"].as_str() {
-                self.store
-                    .delete("endpointslices", metadata["namespace"].as_str(), name);
-            }
+            self.delete_slice(&slice);
+        }
+    }
+
+    fn delete_slice(&self, slice: &Value) {
+        let metadata = &slice["metadata"];
+        if let Some(name) = metadata["name"].as_str() {
+            self.store
+                .delete("endpointslices", metadata["namespace"].as_str(), name);
         }
     }
 
@@ -211,13 +223,14 @@ impl Controller {
         format!("{prefix}{suffix}")
     }
 
-    fn tell(&self, service: &str, slice: &Value) {
+    fn tell<'s>(&self, service: &str, slices: impl Iterator<Item = &'s Value>) {
         let (namespace, name) = &self.config.service;
         if service != key(Some(namespace), name) {
             return;
         }
         let (mut ready, mut not_ready) = (Vec::new(), Vec::new());
-        for endpoint in slice["endpoints"].as_array().into_iter().flatten() {
+        let endpoints = slices.filter_map(|slice| slice["endpoints"].as_array());
+        for endpoint in endpoints.flatten() {
             let address = endpoint["addresses"][0].as_str().unwrap_or_default();
             let side = if endpoint["conditions"]["ready"] == true {
                 &mut ready
@@ -239,24 +252,78 @@ fn key_of(object: &Value) -> String {
     )
 }
 
-/// The slice that a Service should have; `None` without a selector.
-fn desired(members: &Members) -> Option<Value> {
+/// The slices that a Service should have, and which of those it has become
+/// them.
+struct Plan {
+    wanted: Vec<(Value, Option<Rc<Value>>)>,
+    surplus: Vec<Rc<Value>>,
+}
+
+impl Plan {
+    /// A slice keeps its name while its ports stay the same; one whose ports
+    /// nobody has any more is used for others.
+    fn new(wanted: Vec<Value>, mut current: Vec<Rc<Value>>) -> Self {
+        let mut wanted: Vec<(Value, Option<Rc<Value>>)> = wanted
+            .into_iter()
+            .map(|slice| {
+                let same = current
+                    .iter()
+                    .position(|current| current["ports"] == slice["ports"]);
+                let same = same.map(|index| current.remove(index));
+                (slice, same)
+            })
+            .collect();
+        let mut free = current.into_iter();
+        for (_, current) in wanted.iter_mut().filter(|(_, current)| current.is_none()) {
+            *current = free.next();
+        }
+        Self {
+            wanted,
+            surplus: free.collect(),
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        let same = |(slice, current): &(Value, Option<Rc<Value>>)| {
+            current
+                .as_ref()
+                .is_some_and(|current| is_same(current, slice))
+        };
+        self.surplus.is_empty() && self.wanted.iter().all(same)
+    }
+}
+
+fn is_same(one: &Value, other: &Value) -> bool {
+    one["endpoints"] == other["endpoints"] && one["ports"] == other["ports"]
+}
+
+/// The slices that a Service should have: one for each set of ports that its
+/// pods make of the Service's, or an empty one. `None` without a selector.
+fn desired(members: &Members) -> Option<Vec<Value>> {
     let service = &*members.service;
     service["spec"]["selector"].as_object()?;
     let publish = service["spec"]["publishNotReadyAddresses"] == true;
-    let pods: Vec<&Value> = members
-        .pods
-        .values()
-        .map(|pod| &**pod)
-        .filter(|pod| belongs(pod))
-        .collect();
-    let endpoints: Vec<Value> = pods.iter().map(|pod| endpoint(pod, publish)).collect();
-    let (endpoints, ports) = match pods.first() {
-        Some(first) => (json!(endpoints), json!(ports(service, first))),
-        None => (Value::Null, Value::Null),
-    };
+    let mut groups: Vec<(Value, Vec<Value>)> = Vec::new();
+    for pod in members.pods.values().filter(|pod| belongs(pod)) {
+        let ports = json!(ports(service, pod));
+        let endpoint = endpoint(pod, publish);
+        match groups.iter_mut().find(|(known, _)| *known == ports) {
+            Some((_, endpoints)) => endpoints.push(endpoint),
+            None => groups.push((ports, vec![endpoint])),
+        }
+    }
+    if groups.is_empty() {
+        return Some(vec![slice(service, Value::Null, Value::Null)]);
+    }
+    let slices = groups
+        .into_iter()
+        .map(|(ports, endpoints)| slice(service, json!(endpoints), ports));
+    Some(slices.collect())
+}
+
+fn slice(service: &Value, endpoints: Value, ports: Value) -> Value {
     let name = service["metadata"]["name"].as_str().unwrap_or_default();
-    Some(json!({
+    json!({
         "kind": "EndpointSlice",
         "apiVersion": "discovery.k8s.io/v1",
         "metadata": {
@@ -271,7 +338,7 @@ fn desired(members: &Members) -> Option<Value> {
         "addressType": service["spec"]["ipFamilies"][0],
         "endpoints": endpoints,
         "ports": ports,
-    }))
+    })
 }
 
 /// Source: `endpointslice/util/controller_utils.go: ShouldPodBeInEndpoints`.

@@ -249,3 +249,32 @@ fn nothing_is_seen_or_written_while_the_api_server_is_down() {
         assert_eq!(world.published().len(), 1);
     });
 }
+
+#[test]
+fn pods_that_give_the_named_port_another_number_have_a_slice_of_their_own() {
+    paused(async {
+        let world = World::start(&[(0, State::Up)]);
+        world.put_service(false);
+        world.put_pod("ms", "10.42.0.9", true);
+        seconds(1).await;
+        let first = world.slice()["metadata"]["name"].clone();
+        let mut other = Value::clone(&world.store.list("pods")[0]);
+        other["metadata"]["name"] = json!("ms-of-the-next-template");
+        other["spec"]["containers"][0]["ports"][0]["containerPort"] = json!(4443);
+        other["status"]["podIP"] = json!("10.42.0.10");
+        world.store.put("pods", other);
+        seconds(3).await;
+        assert_eq!(world.store.list("endpointslices").len(), 2);
+        let routes: std::collections::BTreeSet<String> =
+            (0..50).map(|_| format!("{:?}", world.route())).collect();
+        assert_eq!(routes.len(), 2, "{routes:?}");
+        assert!(routes.iter().any(|route| route.contains("10.42.0.10:4443")));
+
+        // The older goes: its slice goes with it, the younger keeps its own.
+        world
+            .store
+            .delete("pods", Some("kube-system"), "ms-10-42-0-9");
+        seconds(1).await;
+        assert_ne!(world.slice()["metadata"]["name"], first);
+    });
+}

@@ -298,6 +298,16 @@ impl Pod {
         self.shared.command(Command::End);
     }
 
+    /// Has the pod's own process do [`Pod::run_bound`].
+    ///
+    /// # Panics
+    ///
+    /// If called twice.
+    pub fn spawn_bound(&self) {
+        let pod = self.clone();
+        self.shared.node.spawn(async move { pod.run_bound().await });
+    }
+
     /// SIGKILL to the container's process. A container that does not run stays
     /// as it is.
     pub fn kill(&self) {

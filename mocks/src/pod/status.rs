@@ -64,7 +64,8 @@ pub(super) async fn run(shared: Rc<Shared>) {
 /// when the kubelet has nothing left of the pod.
 pub(super) async fn delete(shared: &Shared) {
     loop {
-        sleep(shared.config.status_latency).await;
+        // The last status is written first, as ever in two round trips.
+        sleep(2 * shared.config.status_latency).await;
         if (shared.apiserver_reachable)() {
             break;
         }

@@ -1,0 +1,249 @@
+//! The Deployment of metrics-server: how many pods there are, from which
+//! template, and on which nodes.
+//!
+//! In reading order:
+//!
+//! - this file: [`Deployment`] and what it is made of;
+//! - [`strategy`]: the arithmetic of a rollout;
+//! - `controller`: Deployment and ReplicaSets: creates pods and deletes them;
+//! - `progress`: whether a rollout gets on;
+//! - `scheduler`: which node a pod is bound to;
+//! - `member`: one pod, and how the API shows it;
+//! - [`budget`], `drain`: what a disruption budget lets go, `kubectl drain`;
+//! - `node_life`: what becomes of the pods of a node that is not Ready.
+//!
+//! DIFFERENCE: Deployment, ReplicaSets and budget are no objects in the API;
+//! their controllers keep them to themselves and act on the pods that the API
+//! shows. The pods of the first template exist from the beginning and are
+//! bound without the API server, as after a reboot.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use seam::{Host, Random};
+use tokio::sync::Notify;
+
+use crate::apiserver::{Behaviour, Sampler};
+use crate::event::{Event, Recorder};
+use crate::pod::events::EventLog;
+use crate::pod::{Pod, PodConfig};
+use crate::script::Script;
+use crate::store::Store;
+
+pub mod budget;
+mod controller;
+mod drain;
+mod member;
+mod node_life;
+mod progress;
+mod scheduler;
+pub mod strategy;
+#[cfg(test)]
+mod tests;
+
+pub use budget::Budget;
+pub use strategy::{Amount, Strategy};
+
+use member::Member;
+
+/// `progressDeadlineSeconds` where a Deployment says nothing.
+/// Source: `pkg/apis/apps/v1/defaults.go SetDefaults_Deployment`.
+pub const DEFAULT_PROGRESS_DEADLINE: Duration = Duration::from_secs(600);
+
+/// A Deployment.
+#[derive(Clone)]
+pub struct DeploymentConfig {
+    /// `metadata.namespace`
+    pub namespace: String,
+    /// `metadata.name`
+    pub name: String,
+    /// `spec.replicas`
+    pub replicas: u32,
+    /// `spec.strategy`
+    pub strategy: Strategy,
+    /// `spec.progressDeadlineSeconds`
+    pub progress_deadline: Duration,
+    /// The PodDisruptionBudget, if there is one.
+    pub budget: Option<Budget>,
+    /// Whether no two pods may share a node (`requiredDuringScheduling…` pod
+    /// anti-affinity on `kubernetes.io/hostname`).
+    pub anti_affinity: bool,
+    /// All nodes. Pod number n prefers the n-th, then those that follow.
+    pub nodes: Vec<String>,
+    /// How many of [`DeploymentConfig::nodes`], from the first, the pods of
+    /// the beginning may be bound to.
+    pub first_choice: usize,
+    /// What a write to the API server costs a controller.
+    pub write_latency: Sampler,
+}
+
+/// What a Deployment needs besides its configuration.
+pub struct DeploymentParts {
+    /// The control plane's machine, as the controllers' process sees it.
+    pub host: Host,
+    /// Where the objects live.
+    pub store: Store,
+    /// Who is told what happens.
+    pub recorder: Rc<dyn Recorder>,
+    /// The API server that the controllers work through.
+    pub api_server: Script<Behaviour>,
+    /// What makes the pods.
+    pub pods: Rc<dyn PodFactory>,
+}
+
+/// Makes pods of the Deployment's templates.
+pub trait PodFactory {
+    /// Pod number `ordinal`, from 1, of template `revision`, from 1, before it
+    /// has a node.
+    fn template(&self, ordinal: u32, revision: u32) -> PodConfig;
+
+    /// The same pod on `node`, one of the Deployment's nodes.
+    fn place(&self, ordinal: u32, revision: u32, config: PodConfig, node: &str) -> Pod;
+}
+
+/// A handle to the Deployment. Cloning gives another.
+#[derive(Clone)]
+pub struct Deployment {
+    shared: Rc<Shared>,
+}
+
+/// What the parts of a Deployment share.
+struct Shared {
+    config: DeploymentConfig,
+    host: Host,
+    store: Store,
+    recorder: Rc<dyn Recorder>,
+    api_server: Script<Behaviour>,
+    pods: Rc<dyn PodFactory>,
+    events: EventLog,
+    names: RefCell<Box<dyn Random>>,
+    replicas: Cell<u32>,
+    revision: Cell<u32>,
+    created: Cell<u32>,
+    /// Names of the ReplicaSets and how many pods each should have.
+    sets: RefCell<BTreeMap<u32, ReplicaSet>>,
+    /// Pods whose objects exist, in order of creation.
+    members: RefCell<Vec<Rc<Member>>>,
+    /// Something changed that the controllers look at.
+    changed: Notify,
+    /// Something changed that the scheduler looks at.
+    room: Notify,
+}
+
+/// The pods of one template.
+struct ReplicaSet {
+    name: String,
+    wanted: u32,
+}
+
+impl Deployment {
+    /// A Deployment that does not exist yet: see [`Deployment::run`].
+    #[must_use]
+    pub fn new(config: DeploymentConfig, parts: DeploymentParts) -> Self {
+        let events = EventLog::new(&config.name, Rc::clone(&parts.recorder));
+        Self {
+            shared: Rc::new(Shared {
+                names: RefCell::new(parts.host.random("pod-names")),
+                replicas: Cell::new(config.replicas),
+                revision: Cell::new(1),
+                created: Cell::new(0),
+                sets: RefCell::default(),
+                members: RefCell::default(),
+                changed: Notify::new(),
+                room: Notify::new(),
+                events,
+                config,
+                host: parts.host,
+                store: parts.store,
+                recorder: parts.recorder,
+                api_server: parts.api_server,
+                pods: parts.pods,
+            }),
+        }
+    }
+
+    /// Creates the pods of the first template and runs the controllers for
+    /// ever.
+    pub async fn run(&self) {
+        controller::run(Rc::clone(&self.shared)).await;
+    }
+
+    /// A new pod template: its revision, from 2.
+    pub fn roll_out(&self) -> u32 {
+        let revision = self.shared.revision.get() + 1;
+        self.shared.revision.set(revision);
+        self.shared.changed.notify_one();
+        revision
+    }
+
+    /// Sets `spec.replicas`.
+    pub fn scale(&self, replicas: u32) {
+        self.shared.replicas.set(replicas);
+        self.shared.changed.notify_one();
+    }
+
+    /// `kubectl drain NODE` of metrics-server's pods: returns when none is
+    /// left on it.
+    pub async fn drain(&self, node: &str) {
+        drain::drain(&self.shared, node).await;
+    }
+
+    /// The machine of this node is gone, and what ran there with it.
+    pub fn lose(&self, node: &str) {
+        for pod in self.shared.pods_on(node) {
+            pod.lose();
+        }
+    }
+
+    /// Pod number `ordinal`, from 1, if it was bound to a node.
+    #[must_use]
+    pub fn pod(&self, ordinal: u32) -> Option<Pod> {
+        let members = self.shared.members.borrow();
+        let member = members.iter().find(|member| member.ordinal == ordinal)?;
+        member.pod.borrow().clone()
+    }
+
+    /// All pods that were bound to a node, in order of creation.
+    #[must_use]
+    pub fn all_pods(&self) -> Vec<Pod> {
+        let members = self.shared.members.borrow();
+        let pods = members
+            .iter()
+            .filter_map(|member| member.pod.borrow().clone());
+        pods.collect()
+    }
+}
+
+impl std::fmt::Debug for Deployment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Deployment")
+            .field("name", &self.shared.config.name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    /// Records what concerns one of the pods.
+    fn tell(&self, member: &Member, event: Event) {
+        let host = member.recorded_as.as_deref().unwrap_or(&self.config.name);
+        self.recorder.record(host, event);
+    }
+
+    /// Records what is told only where there can be several pods.
+    fn tell_of_several(&self, member: &Member, event: Event) {
+        if member.recorded_as.is_some() {
+            self.tell(member, event);
+        }
+    }
+
+    fn pods_on(&self, node: &str) -> Vec<Pod> {
+        let members = self.members.borrow();
+        let here = members
+            .iter()
+            .filter(|member| member.node.borrow().as_deref() == Some(node));
+        here.filter_map(|member| member.pod.borrow().clone())
+            .collect()
+    }
+}

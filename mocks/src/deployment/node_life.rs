@@ -1,0 +1,140 @@
+//! What becomes of the pods of a node that is not Ready.
+//!
+//! Source: `pkg/controller/nodelifecycle/node_lifecycle_controller.go`,
+//! `pkg/controller/util/node/controller_utils.go MarkPodsNotReady`,
+//! `pkg/controller/tainteviction/taint_eviction.go`.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep_until};
+
+use super::Shared;
+use super::member::Member;
+use super::scheduler::is_ready;
+use crate::apiserver::serving;
+use crate::event::Event;
+use crate::pod::events::{EventLog, Severity};
+use crate::store::{ChangeKind, Watch};
+
+/// How long a pod tolerates a node that is not Ready.
+/// Source: `plugin/pkg/admission/defaulttolerationseconds`.
+const TOLERATION: Duration = Duration::from_secs(300);
+
+/// Follows the nodes, for ever.
+pub(super) async fn follow(shared: Rc<Shared>, mut watch: Watch) {
+    loop {
+        let change = watch.next().await;
+        shared.room.notify_waiters();
+        let Some(node) = change.object["metadata"]["name"].as_str() else {
+            continue;
+        };
+        let was_ready = change.previous.as_deref().is_some_and(is_ready);
+        match change.kind {
+            ChangeKind::Deleted => collect(&shared, node).await,
+            ChangeKind::Modified if was_ready && !is_ready(&change.object) => {
+                mark_not_ready(&shared, node).await;
+            }
+            _ => {}
+        }
+    }
+}
+
+fn members_on(shared: &Shared, node: &str) -> Vec<Rc<Member>> {
+    let members = shared.members.borrow();
+    let here = members
+        .iter()
+        .filter(|member| member.node.borrow().as_deref() == Some(node));
+    here.cloned().collect()
+}
+
+/// The endpoints of a node that is not Ready are taken out of service; five
+/// minutes later its pods are deleted.
+async fn mark_not_ready(shared: &Rc<Shared>, node: &str) {
+    let members = members_on(shared, node);
+    if members.is_empty() {
+        return;
+    }
+    serving(&shared.api_server).await;
+    for member in members {
+        let namespace = &shared.config.namespace;
+        let Some(object) = member.object(&shared.store, namespace) else {
+            continue;
+        };
+        if shared.view(&member).ready {
+            let mut object = Value::clone(&object);
+            for condition in object["status"]["conditions"]
+                .as_array_mut()
+                .into_iter()
+                .flatten()
+            {
+                if condition["type"] == "Ready" {
+                    condition["status"] = json!("False");
+                }
+            }
+            shared.store.put("pods", object);
+            let condition = Event::PodCondition {
+                condition: "Ready",
+                status: false,
+                reason: String::new(),
+            };
+            shared.tell(&member, condition);
+        }
+        let host = member.recorded_as.as_deref();
+        let log = EventLog::new(
+            host.unwrap_or(&shared.config.name),
+            Rc::clone(&shared.recorder),
+        );
+        log.record(
+            "node-controller",
+            Severity::Warning,
+            "NodeNotReady",
+            "Node is not ready".to_owned(),
+        );
+        shared
+            .host
+            .spawn(evict_later(Rc::clone(shared), node.to_owned(), member));
+    }
+}
+
+async fn evict_later(shared: Rc<Shared>, node: String, member: Rc<Member>) {
+    let due = Instant::now() + TOLERATION;
+    let mut nodes = shared.store.watch("nodes");
+    loop {
+        let change = {
+            let change = std::pin::pin!(nodes.next());
+            let passed = std::pin::pin!(sleep_until(due));
+            match futures_util::future::select(change, passed).await {
+                futures_util::future::Either::Left((change, _)) => Some(change),
+                futures_util::future::Either::Right(_) => None,
+            }
+        };
+        let Some(change) = change else { break };
+        if change.object["metadata"]["name"] == *node && is_ready(&change.object) {
+            return;
+        }
+    }
+    serving(&shared.api_server).await;
+    shared.delete(&member);
+}
+
+/// Pods of a node that no longer exists are removed without grace.
+/// Source: `pkg/controller/podgc/gc_controller.go gcOrphaned`.
+///
+/// DIFFERENCE: at once, not after its period of 20 s and quarantine of 40 s.
+async fn collect(shared: &Rc<Shared>, node: &str) {
+    let members = members_on(shared, node);
+    if members.is_empty() {
+        return;
+    }
+    serving(&shared.api_server).await;
+    for member in members {
+        if let Some(pod) = member.pod.borrow().clone() {
+            pod.lose();
+        }
+        shared
+            .store
+            .delete("pods", Some(&shared.config.namespace), &member.name);
+    }
+}

@@ -1,0 +1,179 @@
+//! The scheduler: which node a pod is bound to.
+//!
+//! DIFFERENCE: nodes are not scored; they are tried in a fixed order, so that
+//! pods spread over them one by one. Resources never run out.
+//!
+//! Source: `pkg/scheduler/framework/plugins/{nodeports,interpodaffinity,
+//! nodeunschedulable,tainttoleration}`, `pkg/scheduler/framework/types.go
+//! FitError`.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use serde_json::Value;
+use tokio::time::sleep;
+
+use super::Shared;
+use super::member::Member;
+use crate::apiserver::serving;
+use crate::event::Event;
+use crate::pod::PodConfig;
+use crate::pod::events::{EventLog, Severity};
+
+/// Why a node does not do, in the scheduler's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Refusal {
+    Ports,
+    Affinity,
+    Taint,
+    Unschedulable,
+}
+
+impl Refusal {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Ports => "node(s) didn't have free ports for the requested pod ports",
+            Self::Affinity => "node(s) didn't match pod anti-affinity rules",
+            Self::Taint => "node(s) had untolerated taint(s)",
+            Self::Unschedulable => "node(s) were unschedulable",
+        }
+    }
+
+    /// Whether another pod is in the way, which might have been preempted.
+    fn is_another_pod(self) -> bool {
+        matches!(self, Self::Ports | Self::Affinity)
+    }
+}
+
+/// Binds a pod to a node as soon as one will have it, and runs it there.
+pub(super) async fn schedule(
+    shared: Rc<Shared>,
+    member: Rc<Member>,
+    config: PodConfig,
+    first: bool,
+) {
+    sleep(config.scheduling).await;
+    let log = EventLog::new(
+        config.recorded_as.as_deref().unwrap_or(&shared.config.name),
+        Rc::clone(&shared.recorder),
+    );
+    let node = loop {
+        let mut room = Box::pin(shared.room.notified());
+        room.as_mut().enable();
+        if !first {
+            serving(&shared.api_server).await;
+        }
+        if !shared.view(&member).exists {
+            return;
+        }
+        match shared.choose(&member, first) {
+            Ok(node) => break node,
+            Err(why) => log.record(
+                "default-scheduler",
+                Severity::Warning,
+                "FailedScheduling",
+                why,
+            ),
+        }
+        room.await;
+    };
+    *member.node.borrow_mut() = Some(node.as_str().into());
+    let told = Event::ReplicaBound { node: node.clone() };
+    shared.tell_of_several(&member, told);
+    let pod = shared
+        .pods
+        .place(member.ordinal, member.revision, config, &node);
+    *member.pod.borrow_mut() = Some(pod.clone());
+    pod.spawn_bound();
+}
+
+impl Shared {
+    /// The first node that will have the pod.
+    fn choose(&self, member: &Member, first: bool) -> Result<String, String> {
+        let nodes = &self.config.nodes;
+        let count = match first {
+            true => self.config.first_choice.clamp(1, nodes.len()),
+            false => nodes.len(),
+        };
+        let preferred = (member.ordinal as usize - 1) % self.config.first_choice.max(1);
+        let order = (0..count).map(|step| &nodes[(preferred + step) % count]);
+        let mut refusals: BTreeMap<Refusal, usize> = BTreeMap::new();
+        let mut known = 0;
+        for node in order {
+            let Some(object) = self.store.get("nodes", None, node) else {
+                continue;
+            };
+            known += 1;
+            match self.refusal(member, node, &object, first) {
+                None => return Ok(node.clone()),
+                Some(refusal) => *refusals.entry(refusal).or_default() += 1,
+            }
+        }
+        Err(explain(known, &refusals))
+    }
+
+    /// Why the node does not do. A pod of the beginning was bound before its
+    /// node could be found wanting.
+    fn refusal(&self, member: &Member, node: &str, object: &Value, first: bool) -> Option<Refusal> {
+        let others = self.members.borrow();
+        let here = || {
+            others
+                .iter()
+                .filter(|other| other.ordinal != member.ordinal)
+                .filter(|other| other.node.borrow().as_deref() == Some(node))
+                .filter(|other| {
+                    let view = self.view(other);
+                    view.active || view.terminating
+                })
+        };
+        if self.config.anti_affinity && here().next().is_some() {
+            return Some(Refusal::Affinity);
+        }
+        if member.host_port.is_some() && here().any(|other| other.host_port == member.host_port) {
+            return Some(Refusal::Ports);
+        }
+        if object["spec"]["unschedulable"] == true {
+            return Some(Refusal::Unschedulable);
+        }
+        (!first && !is_ready(object)).then_some(Refusal::Taint)
+    }
+}
+
+/// Whether a node's Ready condition is True.
+pub(super) fn is_ready(node: &Value) -> bool {
+    let conditions = node["status"]["conditions"].as_array();
+    conditions
+        .into_iter()
+        .flatten()
+        .any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
+}
+
+fn explain(nodes: usize, refusals: &BTreeMap<Refusal, usize>) -> String {
+    if nodes == 0 {
+        return "no nodes available to schedule pods".to_owned();
+    }
+    let counted = |(refusal, count): (&Refusal, &usize)| format!("{count} {}", refusal.words());
+    let reasons: Vec<String> = refusals.iter().map(counted).collect();
+    let mut helpless = 0;
+    let mut victimless = 0;
+    for (refusal, count) in refusals {
+        match refusal.is_another_pod() {
+            true => victimless += count,
+            false => helpless += count,
+        }
+    }
+    let preemption: Vec<String> = [
+        (victimless, "No preemption victims found for incoming pod"),
+        (helpless, "Preemption is not helpful for scheduling"),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, words)| format!("{count} {words}"))
+    .collect();
+    format!(
+        "0/{nodes} nodes are available: {}. no new claims to deallocate, preemption: \
+         0/{nodes} nodes are available: {}.",
+        reasons.join(", "),
+        preemption.join(", ")
+    )
+}
