@@ -28,6 +28,7 @@ use std::collections::BTreeSet;
 use crate::case::{Case, Setting, setting};
 use crate::life::{Life, Tick, lives};
 use crate::milestone::{Milestone, Milestones, origin_ns};
+use crate::replica;
 use crate::response::{Answer, answers};
 use crate::trace::{Event, Trace};
 
@@ -82,6 +83,9 @@ enum Cause<'t> {
     },
     /// Between the end of a process and the start of the next.
     Restart,
+    /// A process of another pod had started before that of the pod that was
+    /// Ready first.
+    OtherPod,
     /// The container never started.
     Container,
     /// Process start up to the bound port.
@@ -119,10 +123,11 @@ pub fn attribute(case: &Case, trace: &Trace, milestones: &Milestones) -> Attribu
     let ready_ns = milestones.at(Milestone::PodReady);
     let last = trace.records.last().map_or(origin, |record| record.t);
     let end = ready_ns.map_or(last, |ns| origin + ns);
-    let lives = lives_until(trace, end);
+    let trace = replica::deciding(trace);
+    let lives = lives_until(&trace, end);
     let mut walk = Walk {
         case,
-        trace,
+        trace: &trace,
         ready: ready_ns.is_some(),
         ledger: Ledger {
             cursor: origin,
@@ -130,8 +135,11 @@ pub fn attribute(case: &Case, trace: &Trace, milestones: &Milestones) -> Attribu
             intervals: Vec::new(),
         },
     };
+    if let Some(first) = lives.first().filter(|life| life.started > origin) {
+        walk.ledger.until(first.started, Cause::OtherPod);
+    }
     walk.lives(&lives);
-    let rules = rules_hit(trace, end);
+    let rules = rules_hit(&trace, end);
     let intervals = walk.ledger.intervals;
     let blocking = intervals
         .len()

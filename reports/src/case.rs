@@ -172,6 +172,8 @@ pub mod setting {
     pub const RESTART: &str = "restartPolicy";
     /// The container's arguments.
     pub const ARGS: &str = "args";
+    /// How many pods there are.
+    pub const REPLICAS: &str = "replicas";
     /// What the scenario itself does to the process.
     pub const ACTIONS: &str = "actions";
     /// The list of nodes.

@@ -13,6 +13,7 @@ use crate::exit::ExitStatus;
 use crate::expectation::{ExpectationResult, Outcome};
 use crate::judgement::{NodeService, RunJudgement, ScenarioJudgement};
 use crate::milestone::Milestones;
+use crate::replica::ReplicaReport;
 use crate::response::ResponseRow;
 use crate::verdict::Verdict;
 
@@ -101,6 +102,9 @@ pub struct RunRecord {
     pub after_ready: Vec<StepRecord>,
     /// The nodes.
     pub nodes: Vec<NodeService>,
+    /// The pods, where there can be several; missing otherwise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replicas: Vec<ReplicaReport>,
     /// The expectations.
     pub expectations: Vec<ExpectationResult>,
     /// Why nothing that was seen can be relied upon; empty in a sound run.
@@ -214,6 +218,7 @@ impl From<&RunJudgement> for RunRecord {
                 .map(StepRecord::from)
                 .collect(),
             nodes: run.nodes.clone(),
+            replicas: run.replicas.clone(),
             expectations: run.expectations.clone(),
             inconclusive: run.doubts.clone(),
         }

@@ -8,6 +8,7 @@ use crate::attribution::{Attribution, attribute};
 use crate::case::Case;
 use crate::expectation::{Evidence, ExpectationResult, Outcome, doubts, evaluate};
 use crate::milestone::{Milestone, Milestones, lists_nodes, milestones, origin_ns};
+use crate::replica::{ReplicaReport, judged, replicas, restarts};
 use crate::response::{ResponseRow, responses};
 use crate::timeline::Timeline;
 use crate::trace::{Event, Trace};
@@ -40,6 +41,8 @@ pub struct RunJudgement {
     pub doubts: Vec<String>,
     /// What it looked like over time.
     pub timeline: Timeline,
+    /// The pods, where there can be several.
+    pub replicas: Vec<ReplicaReport>,
 }
 
 /// How a node was served.
@@ -68,8 +71,9 @@ pub struct ScenarioJudgement {
 /// Judges a run: a pure function of the case and what happened.
 #[must_use]
 pub fn judge(case: &Case, trace: &Trace, seed: u64) -> RunJudgement {
-    let milestones = milestones(case, trace);
-    let finding = verdict(case, trace, &milestones);
+    let judged = judged(trace);
+    let milestones = milestones(case, &judged);
+    let finding = verdict(case, &judged, &milestones);
     let restarts = restarts(trace);
     let end = trace.records.last().map_or(0, |record| record.t);
     let evidence = Evidence {
@@ -77,7 +81,7 @@ pub fn judge(case: &Case, trace: &Trace, seed: u64) -> RunJudgement {
         milestones: &milestones,
         verdict: finding.verdict,
         restarts,
-        observed_ns: end.saturating_sub(origin_ns(trace)),
+        observed_ns: end.saturating_sub(origin_ns(&judged)),
     };
     let expectations: Vec<_> = case
         .expectations
@@ -99,13 +103,14 @@ pub fn judge(case: &Case, trace: &Trace, seed: u64) -> RunJudgement {
         seed,
         trace_digest: trace.digest(),
         outcome,
-        responses: responses(trace),
+        responses: responses(trace, origin_ns(&judged)),
         restarts: restarts.unwrap_or(0),
-        attribution: attribute(case, trace, &milestones),
-        nodes: nodes(case, trace),
+        attribution: attribute(case, &judged, &milestones),
+        nodes: nodes(case, &judged),
         expectations,
         doubts,
-        timeline: Timeline::of(trace),
+        timeline: Timeline::of(&judged),
+        replicas: replicas(case, trace),
         finding,
         milestones,
     }
@@ -173,18 +178,6 @@ impl ScenarioJudgement {
             .rev()
             .max_by_key(|finding| finding.verdict)
     }
-}
-
-fn restarts(trace: &Trace) -> Option<u64> {
-    let started = |event: &Event| match event {
-        Event::ProcessStarted { restart } => Some(u64::from(*restart)),
-        _ => None,
-    };
-    trace
-        .records
-        .iter()
-        .filter_map(|record| started(&record.event))
-        .max()
 }
 
 fn nodes(case: &Case, trace: &Trace) -> Vec<NodeService> {

@@ -30,6 +30,7 @@ pub mod json;
 pub mod judgement;
 mod life;
 pub mod milestone;
+pub mod replica;
 pub mod response;
 pub mod text;
 pub mod timeline;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::replica::names_pods;
 use crate::trace::{Event, Record, Trace};
 
 /// One process, from its start to its end. Times are virtual nanoseconds
@@ -93,16 +94,21 @@ impl Scrape<'_> {
     }
 }
 
-/// The lives of the process in `trace`, in order.
+/// The lives of the process in `trace`, of all its pods, in order of their
+/// start.
 pub(crate) fn lives(trace: &Trace) -> Vec<Life<'_>> {
+    let names_pods = names_pods(trace);
+    let mut latest: BTreeMap<&str, usize> = BTreeMap::new();
     let mut lives: Vec<Life<'_>> = Vec::new();
     for record in &trace.records {
+        let pod = if names_pods { &*record.host } else { "" };
         if let Event::ProcessStarted { .. } = record.event {
+            latest.insert(pod, lives.len());
             lives.push(Life {
                 started: record.t,
                 ..Life::default()
             });
-        } else if let Some(life) = lives.last_mut() {
+        } else if let Some(life) = latest.get(pod).map(|index| &mut lives[*index]) {
             life.observe(record);
         }
     }

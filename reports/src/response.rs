@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use crate::milestone::origin_ns;
 use crate::trace::{Event, Trace};
 use crate::units::since;
 
@@ -90,10 +89,10 @@ pub(crate) fn answers(trace: &Trace) -> impl Iterator<Item = Answer<'_>> {
 }
 
 /// The answers of a run, equal ones together: by observer in the order of
-/// [`OBSERVERS`], then by their first time.
+/// [`OBSERVERS`], then by their first time. Times count from `origin`, virtual
+/// nanoseconds since the simulation began.
 #[must_use]
-pub fn responses(trace: &Trace) -> Vec<ResponseRow> {
-    let origin = origin_ns(trace);
+pub fn responses(trace: &Trace, origin: u64) -> Vec<ResponseRow> {
     let mut index = BTreeMap::new();
     let mut rows: Vec<ResponseRow> = Vec::new();
     for answer in answers(trace) {
@@ -168,9 +167,10 @@ mod tests {
                 host: String::new(),
                 event,
             });
-        let rows = responses(&Trace {
+        let trace = Trace {
             records: records.collect(),
-        });
+        };
+        let rows = responses(&trace, 5);
         let shown: Vec<_> = rows
             .iter()
             .map(|row| {

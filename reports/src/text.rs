@@ -13,6 +13,7 @@ mod expectations;
 mod head;
 mod library;
 mod nodes;
+mod replicas;
 mod responses;
 mod spending;
 mod style;
@@ -37,6 +38,7 @@ pub fn report(case: &Case, run: &RunJudgement, style: Style) -> String {
         responses::responses(run, style),
         spending::spending(run, style),
         spending::after_ready(run, style),
+        replicas::replicas(run, style),
         nodes::nodes(run, style),
         expectations::expectations(case, run, style),
         expectations::reproduce(case, run, style),

@@ -5,6 +5,7 @@
 
 use crate::life::{Tick, lives};
 use crate::milestone::origin_ns;
+use crate::replica::deciding;
 use crate::response::answers;
 use crate::trace::{Event, Trace};
 
@@ -75,13 +76,16 @@ pub enum ApiState {
 }
 
 impl Timeline {
-    /// Reads the lanes off a trace.
+    /// Reads the lanes off a trace. Of several pods it shows the one that was
+    /// Ready first.
     #[must_use]
     pub fn of(trace: &Trace) -> Self {
         let origin = origin_ns(trace);
+        let whole = trace;
+        let trace = &*deciding(whole);
         let at = |t: u64| t.saturating_sub(origin);
         let mut timeline = Self {
-            end_ns: trace.records.last().map_or(0, |record| at(record.t)),
+            end_ns: whole.records.last().map_or(0, |record| at(record.t)),
             api: vec![(0, ApiState::Absent)],
             ..Self::default()
         };

@@ -116,6 +116,7 @@ fn translate(probe: &Probe, random: &mut dyn Random) -> pod::Probe {
     pod::Probe {
         scheme: Scheme::Https,
         path: probe.path.clone(),
+        port: None,
         initial_delay: probe.initial_delay,
         period: probe.period,
         timeout: probe.timeout,

@@ -40,6 +40,10 @@ pub(super) fn describe(
 
 fn plain(cause: &Cause<'_>) -> (String, &'static str) {
     let (what, governing) = match cause {
+        Cause::OtherPod => (
+            "other pods started before the one that was Ready first",
+            setting::REPLICAS,
+        ),
         Cause::Container => ("the container has not started", setting::RESTART),
         Cause::Start => ("process start and serving certificate", setting::START_COST),
         Cause::Synchronise => ("configuration and informer sync", setting::API_SERVER),

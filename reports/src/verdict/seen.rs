@@ -18,9 +18,11 @@ pub(super) struct Seen<'t> {
     pub(super) pod_created: u64,
     /// The processes.
     pub(super) lives: Vec<Life<'t>>,
-    /// Whether the pod is Ready at the end.
+    /// The pods that are Ready, by the host of their records.
+    ready: BTreeSet<&'t str>,
+    /// Whether a pod is Ready at the end.
     pub(super) ready_at_end: bool,
-    /// When the pod last became Ready.
+    /// Since when a pod has been Ready.
     pub(super) ready_since: u64,
     /// When the pod first became Ready.
     pub(super) first_ready: Option<u64>,
@@ -48,6 +50,7 @@ impl<'t> Seen<'t> {
             end: trace.records.last().map_or(0, |record| record.t),
             pod_created: 0,
             lives: lives(trace),
+            ready: BTreeSet::new(),
             ready_at_end: false,
             ready_since: 0,
             first_ready: None,
@@ -62,14 +65,14 @@ impl<'t> Seen<'t> {
         };
         let mut switches = Switches::default();
         for record in &trace.records {
-            seen.observe(record.t, &record.event);
-            switches.observe(case, record.t, &record.event);
+            seen.observe(record.t, &record.host, &record.event);
+            switches.observe(case, record.t, seen.ready_at_end, &record.event);
         }
         seen.flapping = switches.flapping();
         seen
     }
 
-    fn observe(&mut self, t: u64, event: &'t Event) {
+    fn observe(&mut self, t: u64, host: &'t str, event: &'t Event) {
         match event {
             Event::PodCreated => self.pod_created = t,
             Event::PodCondition {
@@ -79,7 +82,16 @@ impl<'t> Seen<'t> {
                     self.ready_since = t;
                     self.first_ready.get_or_insert(t);
                 }
-                self.ready_at_end = *status;
+                if *status {
+                    self.ready.insert(host);
+                } else {
+                    self.ready.remove(host);
+                }
+                self.ready_at_end = !self.ready.is_empty();
+            }
+            Event::ReplicaDeleted => {
+                self.ready.remove(host);
+                self.ready_at_end = !self.ready.is_empty();
             }
             Event::ApiServiceRegistered => self.api_service_registered = true,
             Event::ApiService { status, reason, .. } => {
@@ -175,12 +187,10 @@ impl<'t> Listed<'t> {
 }
 
 impl<'t> Switches<'t> {
-    fn observe(&mut self, case: &Case, t: u64, event: &'t Event) {
+    fn observe(&mut self, case: &Case, t: u64, ready: bool, event: &'t Event) {
         match event {
-            Event::PodCondition {
-                condition, status, ..
-            } if condition == "Ready" => {
-                self.ready.set(*status);
+            Event::PodCondition { condition, .. } if condition == "Ready" => {
+                self.ready.set(ready);
             }
             Event::ApiService { status, .. } => self.available.set(status == "True"),
             Event::Response {
