@@ -6,7 +6,9 @@
 
 use std::time::Duration;
 
-use crate::scenario::model::{ActionKind, ApiServer, Kubelet, Node, Scenario};
+use crate::scenario::model::{ActionKind, Kubelet, Node, Scenario};
+
+mod plane;
 
 /// A change: when, on which machine, and what.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,10 +29,7 @@ pub struct Change {
 #[must_use]
 pub fn of(scenario: &Scenario) -> Vec<Change> {
     let mut changes: Vec<Change> = scenario.nodes.iter().flat_map(node_changes).collect();
-    changes.extend(
-        pairs(&scenario.api_server.0)
-            .map(|(at, before, after)| change(at, "apiserver", api_server_words(before, after))),
-    );
+    changes.extend(plane::changes(scenario));
     changes.extend(pairs(&scenario.network.0).map(|(at, before, after)| {
         let gone = before.iter().filter(|rule| !after.contains(rule));
         let come = after.iter().filter(|rule| !before.contains(rule));
@@ -40,10 +39,6 @@ pub fn of(scenario: &Scenario) -> Vec<Change> {
             .collect();
         change(at, "world", format!("network: {}", words.join(", ")))
     }));
-    if !scenario.aggregation.registered_at.is_zero() {
-        let at = scenario.aggregation.registered_at;
-        changes.push(change(at, "apiserver", "APIService registered".to_owned()));
-    }
     changes.extend(scenario.actions.iter().map(|action| {
         let what = match action.kind {
             ActionKind::Kill => "SIGKILL to metrics-server",
@@ -122,12 +117,4 @@ fn kubelet_words(before: &Kubelet, after: &Kubelet) -> String {
             .map(|(part, _)| format!("new {part}")),
     );
     format!("kubelet: {}", words.join(", "))
-}
-
-fn api_server_words(before: &ApiServer, after: &ApiServer) -> String {
-    if before.state == after.state {
-        "API server: new latency".to_owned()
-    } else {
-        format!("API server: state {:?} → {:?}", before.state, after.state)
-    }
 }

@@ -96,6 +96,29 @@ impl TraceRecorder {
     }
 }
 
+/// Records what a consumer sees under the consumer's own name.
+pub struct Named {
+    /// The consumer's name.
+    pub name: String,
+    /// Where it is recorded.
+    pub recorder: Rc<TraceRecorder>,
+}
+
+impl MockRecorder for Named {
+    fn record(&self, host: &str, event: Seen) {
+        match event {
+            Seen::Fault { fault } => self.recorder.fault(host, &fault),
+            event => {
+                let mut event = translate(event);
+                if let Event::Response { observer, .. } = &mut event {
+                    observer.clone_from(&self.name);
+                }
+                self.recorder.push(host, event);
+            }
+        }
+    }
+}
+
 /// Whether `/readyz` or the lists of the metrics API may answer differently
 /// after this event.
 fn matters_to_the_witness(event: &Event) -> bool {

@@ -22,6 +22,12 @@ pub enum Observer {
     Discovery,
     /// `kubectl drain`.
     KubectlDrain,
+    /// The namespace controller.
+    NamespaceController,
+    /// A controller manager on its way to its controllers.
+    ControllerManager,
+    /// `kubectl wait`.
+    KubectlWait,
 }
 
 impl Observer {
@@ -37,6 +43,9 @@ impl Observer {
             Self::Hpa => "hpa",
             Self::Discovery => "discovery",
             Self::KubectlDrain => "kubectl-drain",
+            Self::NamespaceController => "namespace-controller",
+            Self::ControllerManager => "controller-manager",
+            Self::KubectlWait => "kubectl-wait",
         }
     }
 }

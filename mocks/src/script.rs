@@ -45,6 +45,26 @@ impl<T> Script<T> {
         }
     }
 
+    /// A value that never changes.
+    #[must_use]
+    pub fn always(value: T) -> Self {
+        Self::new(Instant::now(), vec![(Duration::ZERO, value)])
+    }
+
+    /// The value in force at a time after the simulation's start.
+    #[must_use]
+    pub fn at(&self, time: Duration) -> &T {
+        let next = self.entries.partition_point(|(at, _)| *at <= time);
+        &self.entries[next - 1].1
+    }
+
+    /// How long the value in force has held.
+    #[must_use]
+    pub fn held(&self) -> Duration {
+        let since = self.entries[self.index()].0;
+        self.start.elapsed().saturating_sub(since)
+    }
+
     /// The value in force now.
     #[must_use]
     pub fn current(&self) -> &T {

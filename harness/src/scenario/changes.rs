@@ -10,28 +10,34 @@ use super::decoder::{Decoder, Item, is_extension};
 use super::diagnostic::Diagnostic;
 use super::fleet::Fleet;
 use super::kubelet::Plan;
-use super::model::{self, ApiServer, PathRule, Timeline};
+use super::model::{self, PathRule, Timeline};
 use super::node::{self, Decoded, FIXED_KEYS};
+use super::plane;
 use super::source::Span;
 use super::suggest::{choice, nearest};
-use super::tree::{Node, Value, overlay};
+use super::tree::{Entry, Node, Value, overlay};
 
 /// What can change while the scenario runs.
-const CHANGEABLE: [&str; 4] = ["nodes", "nodeDefaults", "apiServer", "network"];
+const CHANGEABLE: [&str; 10] = [
+    "nodes",
+    "nodeDefaults",
+    "network",
+    "apiServer",
+    "apiServers",
+    "aggregation",
+    "service",
+    "authentication",
+    "rbac",
+    "consumers",
+];
 
 /// What the language knows but holds for the whole run, and what to use
 /// instead.
-const FIXED: [(&str, &str); 12] = [
+const FIXED: [(&str, &str); 9] = [
     (
         "metricsServer",
         "what happens to the process belongs in `actions`",
     ),
-    (
-        "aggregation",
-        "`registeredAt` says when the APIService appears",
-    ),
-    ("consumers", "`from` says when a consumer begins"),
-    ("service", "set it for the whole run"),
     ("expect", "expectations stand beside `changes`"),
     ("actions", "actions stand beside `changes`"),
     ("until", "it ends the whole run"),
@@ -110,6 +116,9 @@ pub(crate) fn read(
         if let Some(defaults) = item.node.entry("nodeDefaults") {
             check_node_keys(decoder, Item::of(defaults));
         }
+        for entry in item.node.entries() {
+            check_plane_keys(decoder, entry);
+        }
         let change = Change {
             at: at?,
             overlay: Rc::clone(item.node),
@@ -170,15 +179,24 @@ fn check_node_keys(decoder: &mut Decoder, node: Item<'_>) {
     }
 }
 
+/// Of the control plane, times and timers cannot change.
+fn check_plane_keys(decoder: &mut Decoder, part: &Entry) {
+    let fixed = plane::fixed_keys(&part.key);
+    for entry in part.value.entries() {
+        if let Some((_, instead)) = fixed.iter().find(|(key, _)| **key == *entry.key) {
+            note_fixed(decoder, &entry.key, entry.key_span, instead);
+        }
+    }
+}
+
 fn note_fixed(decoder: &mut Decoder, key: &str, place: Span, instead: &str) {
     let message = format!("`{key}` cannot change while the scenario runs");
     decoder.note(Diagnostic::at(Code::CannotChange, place, message, instead));
 }
 
 /// Everything that varies, as values from each time on; not yet thinned out.
-#[derive(Debug, Default)]
 pub(crate) struct OverTime {
-    pub(crate) api_server: Vec<(Duration, ApiServer)>,
+    pub(crate) plane: plane::Plane,
     pub(crate) network: Vec<(Duration, Vec<PathRule>)>,
     /// For each node, as decoded at zero and at each change that touches it.
     pub(crate) nodes: Vec<Vec<(Duration, Decoded)>>,
@@ -188,8 +206,22 @@ pub(crate) struct OverTime {
 struct State {
     fleet: Fleet,
     node_defaults: Rc<Node>,
-    api_server: Rc<Node>,
     network: Rc<Node>,
+    plane: plane::State,
+}
+
+/// What was decoded so far.
+struct Read {
+    network: Vec<(Duration, Vec<PathRule>)>,
+    nodes: Vec<Vec<(Duration, Decoded)>>,
+    plane: plane::OverTime,
+}
+
+/// What a change touches: nodes by number, and parts of the control plane.
+#[derive(Default)]
+struct Touched {
+    nodes: Vec<usize>,
+    plane: Vec<&'static str>,
 }
 
 /// Decodes what holds at zero, then lays one change after the other over it.
@@ -205,30 +237,42 @@ pub(crate) fn apply(
     let mut state = State {
         fleet: fleet.clone(),
         node_defaults: tree("nodeDefaults"),
-        api_server: tree("apiServer"),
         network: tree("network"),
+        plane: plane::State::new(decoder, merged),
     };
-    let mut result = OverTime {
+    let mut result = Read {
         nodes: vec![Vec::new(); fleet.members().len()],
-        ..OverTime::default()
+        network: Vec::new(),
+        plane: plane::OverTime::default(),
     };
-    let all: Vec<usize> = (0..fleet.members().len()).collect();
+    let all = Touched {
+        nodes: (0..fleet.members().len()).collect(),
+        plane: plane::KEYS.to_vec(),
+    };
     decode_state(decoder, &state, Duration::ZERO, &all, until, &mut result);
     for change in changes {
         let touched = state.change(decoder, &change.overlay);
         decode_state(decoder, &state, change.at, &touched, until, &mut result);
     }
-    let complete = !result.api_server.is_empty() && !result.network.is_empty();
-    (complete && result.nodes.iter().all(|node| !node.is_empty())).then_some(result)
+    let complete = !result.network.is_empty() && result.nodes.iter().all(|node| !node.is_empty());
+    let plane = state.plane.finish(result.plane)?;
+    complete.then_some(OverTime {
+        plane,
+        network: result.network,
+        nodes: result.nodes,
+    })
 }
 
 impl State {
-    /// Lays a change over the settings; the nodes that it touches.
-    fn change(&mut self, decoder: &mut Decoder, change: &Node) -> Vec<usize> {
+    /// Lays a change over the settings; what it touches.
+    fn change(&mut self, decoder: &mut Decoder, change: &Node) -> Touched {
         let mut touched = Vec::new();
+        let mut plane = Vec::new();
         for entry in change.entries() {
+            if self.plane.change(decoder, entry) {
+                plane.extend(plane::KEYS.into_iter().find(|key| **key == *entry.key));
+            }
             match &*entry.key {
-                "apiServer" => self.api_server = overlay(&self.api_server, &entry.value),
                 "network" => self.network = overlay(&self.network, &entry.value),
                 "nodeDefaults" => {
                     self.node_defaults = overlay(&self.node_defaults, &entry.value);
@@ -247,7 +291,10 @@ impl State {
         }
         touched.sort_unstable();
         touched.dedup();
-        touched
+        Touched {
+            nodes: touched,
+            plane,
+        }
     }
 }
 
@@ -255,18 +302,19 @@ fn decode_state(
     decoder: &mut Decoder,
     state: &State,
     at: Duration,
-    nodes: &[usize],
+    touched: &Touched,
     until: Option<Duration>,
-    result: &mut OverTime,
+    result: &mut Read,
 ) {
     let item = |name, tree| Item::named(name, Item::root(tree).key_span(), tree);
-    if let Some(server) = cluster::api_server(decoder, item("apiServer", &state.api_server)) {
-        result.api_server.push((at, server));
-    }
+    let plane = &mut result.plane;
+    state
+        .plane
+        .decode(decoder, at, until, &touched.plane, plane);
     if let Some(rules) = cluster::network(decoder, item("network", &state.network), &state.fleet) {
         result.network.push((at, rules));
     }
-    for index in nodes {
+    for index in &touched.nodes {
         let member = &state.fleet.members()[*index];
         let tree = match member.own.is_null() {
             true => Rc::clone(&state.node_defaults),

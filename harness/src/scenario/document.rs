@@ -5,16 +5,14 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::changes::{self, Change};
-use super::cluster;
 use super::code::Code;
 use super::decoder::{Decoder, Item, Object, SCENARIO, note_duplicate_keys};
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::expect;
 use super::fleet::Fleet;
-use super::model::{
-    Action, ActionKind, Aggregation, Consumer, Expectation, MetricsServer, Scenario, Timeline,
-};
+use super::model::{Action, ActionKind, Expectation, MetricsServer, Scenario, Timeline};
 use super::node::Decoded;
+use super::plane;
 use super::presets::PRESETS;
 use super::server;
 use super::settings;
@@ -88,6 +86,7 @@ fn decode(
     check_home(decoder, &merged, &metrics_server, &over_time.nodes);
     parts.changes?;
     let head = parts.head?;
+    let plane = over_time.plane;
     Some(Scenario {
         name: head.name,
         description: head.description,
@@ -101,10 +100,13 @@ fn decode(
         epoch_unix_ns: head.epoch_unix_ns,
         metrics_server,
         nodes: changes::nodes(&parts.nodes, over_time.nodes),
-        api_server: Timeline::of_changes(over_time.api_server),
-        aggregation: parts.aggregation?,
+        api_servers: plane.api_servers,
+        aggregation: plane.aggregation,
+        service: plane.service,
+        authentication: plane.authentication,
+        rbac: plane.rbac,
         network: Timeline::of_changes(over_time.network),
-        consumers: parts.consumers?,
+        consumers: plane.consumers,
         actions: parts.actions?,
         expectations: parts.expectations?,
         settings,
@@ -119,8 +121,6 @@ struct Parts {
     /// checked.
     nodes: Fleet,
     metrics_server: Option<MetricsServer>,
-    aggregation: Option<Aggregation>,
-    consumers: Option<Vec<Consumer>>,
     actions: Option<Vec<Action>>,
     expectations: Option<Vec<Expectation>>,
     changes: Option<Vec<Change>>,
@@ -137,16 +137,10 @@ fn parts(
     let head = head(decoder, &mut object);
     let nodes = object
         .required(decoder, "nodes", Fleet::read)
-        .unwrap_or_default();
+        .unwrap_or_default()
+        .with_api_servers(&plane::server_names(merged));
     let metrics_server = object.required(decoder, "metricsServer", |decoder, item| {
         server::metrics_server(decoder, item, &nodes, until)
-    });
-    let service = object.required(decoder, "service", cluster::service);
-    let aggregation = object.required(decoder, "aggregation", |decoder, item| {
-        cluster::aggregation(decoder, item, service, until)
-    });
-    let consumers = object.required(decoder, "consumers", |decoder, item| {
-        cluster::consumers(decoder, item, until)
     });
     let actions = object.or(decoder, "actions", Vec::new(), |decoder, item| {
         actions(decoder, item, until)
@@ -159,7 +153,7 @@ fn parts(
         changes::read(decoder, item, &nodes, until)
     });
     // These vary over time: `changes` decodes them.
-    for key in ["nodeDefaults", "apiServer", "network"] {
+    for key in plane::KEYS.into_iter().chain(["nodeDefaults", "network"]) {
         object.item(key);
     }
     object.finish(decoder);
@@ -168,8 +162,6 @@ fn parts(
         until,
         nodes,
         metrics_server,
-        aggregation,
-        consumers,
         actions,
         expectations,
         changes,

@@ -36,6 +36,8 @@ pub(crate) struct Fleet {
     members: Vec<Member>,
     by_name: BTreeMap<Rc<str>, usize>,
     by_group: BTreeMap<Rc<str>, Vec<usize>>,
+    /// Names of API servers as parties, where there are several.
+    api_servers: Vec<String>,
 }
 
 impl Fleet {
@@ -158,6 +160,23 @@ impl Fleet {
         self.by_name.get(name).copied()
     }
 
+    /// Takes note of the names of several API servers.
+    pub(crate) fn with_api_servers(mut self, names: &[String]) -> Self {
+        let party = |name: &String| format!("apiserver-{name}");
+        self.api_servers = names.iter().map(party).collect();
+        self
+    }
+
+    /// The API server of this name.
+    pub(crate) fn api_server(&self, name: &str) -> Option<usize> {
+        self.api_servers.iter().position(|known| known == name)
+    }
+
+    /// Names of the API servers where there are several.
+    pub(crate) fn api_servers(&self) -> impl Iterator<Item = &str> + Clone {
+        self.api_servers.iter().map(String::as_str)
+    }
+
     /// The nodes that a key of `changes` means: one member, or a whole group.
     pub(crate) fn meant_by(&self, decoder: &mut Decoder, item: Item<'_>) -> Vec<usize> {
         if let Some(index) = self.by_name.get(item.name) {
@@ -202,8 +221,14 @@ impl Fleet {
     }
 }
 
+/// The name of an API server becomes a part of a party's name.
+pub(crate) fn valid_party_name(decoder: &mut Decoder, entry: Item<'_>) -> bool {
+    decoder.object_name(entry.name, entry.key_span()) && is_mapping_or_null(decoder, entry)
+}
+
 fn valid_name(decoder: &mut Decoder, entry: Item<'_>) -> bool {
-    if RESERVED.contains(&entry.name) {
+    let is_api_server = entry.name.starts_with("apiserver-");
+    if is_api_server || RESERVED.contains(&entry.name) {
         decoder.note(Diagnostic::at(
             Code::BadValue,
             entry.key_span(),

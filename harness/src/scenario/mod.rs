@@ -6,7 +6,9 @@
 //! - [`model`]: what a checked scenario is;
 //! - `yaml`: text → `tree`, spans kept; the only place that knows the library;
 //! - `document`: preset ⊕ scenario, then decoded part by part by `server`,
-//!   `probe`, `fleet`, `node`, `kubelet`, `cluster`, `expect`;
+//!   `probe`, `fleet`, `node`, `kubelet`, `cluster`, `expect`; what the control
+//!   plane is made of by `plane`, with `api_server`, `aggregation`, `rbac` and
+//!   `consumers`;
 //! - `changes`: what holds from a later time on, as further layers;
 //! - `decoder`, `scalars`, `values`: reading with all mistakes noted;
 //! - [`diagnostic`]: how a mistake is shown;
@@ -26,10 +28,13 @@ pub use diagnostic::{Code, Diagnostics};
 use model::Scenario;
 use source::{SourceId, Sources, Span};
 
+mod aggregation;
+mod api_server;
 mod args;
 mod changes;
 mod cluster;
 mod code;
+mod consumers;
 mod decoder;
 pub mod diagnostic;
 mod document;
@@ -38,8 +43,10 @@ mod fleet;
 mod kubelet;
 pub mod model;
 mod node;
+mod plane;
 pub mod presets;
 mod probe;
+mod rbac;
 mod scalars;
 mod server;
 mod settings;
@@ -49,6 +56,14 @@ mod tree;
 mod values;
 mod vocabulary;
 mod yaml;
+
+/// Group, resource and subresource of what `rbac` calls a resource; `None` for
+/// a path.
+#[must_use]
+pub fn rbac_resource(object: &str) -> Option<(&'static str, &'static str, &'static str)> {
+    let known = rbac::RESOURCES.iter().find(|(name, ..)| *name == object);
+    known.map(|(_, group, resource, subresource)| (*group, *resource, *subresource))
+}
 
 /// Largest scenario file, in bytes.
 pub const MAX_BYTES: usize = 1 << 20;

@@ -8,6 +8,14 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+mod control_plane;
+
+pub use control_plane::{
+    Aggregation, ApiServer, ApiServerNode, ApiServerState, Authentication, Awaited, CaBundle,
+    Consumer, ConsumerKind, FrontProxy, FrontProxyIssuer, RbacRule, RbacSubject, Service,
+    ServiceReference, ServingCertificate, TargetPort, Watches,
+};
+
 /// What happens, to whom, and what must come of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scenario {
@@ -36,14 +44,20 @@ pub struct Scenario {
     pub metrics_server: MetricsServer,
     /// The nodes, in the order of the file.
     pub nodes: Vec<Node>,
-    /// The API server's behaviour over time.
-    pub api_server: Timeline<ApiServer>,
-    /// How the aggregation layer is set up.
-    pub aggregation: Aggregation,
+    /// The API servers: one, or several that share a datastore.
+    pub api_servers: Vec<ApiServerNode>,
+    /// The aggregation layer and the APIService over time.
+    pub aggregation: Timeline<Aggregation>,
+    /// The Service in front of metrics-server over time.
+    pub service: Timeline<Service>,
+    /// What extension servers are told of authentication, over time.
+    pub authentication: Timeline<Authentication>,
+    /// What differs from the roles of the manifests, over time.
+    pub rbac: Timeline<Vec<RbacRule>>,
     /// Rules for the paths between parties, over time.
     pub network: Timeline<Vec<PathRule>>,
-    /// Who uses the metrics API.
-    pub consumers: Vec<Consumer>,
+    /// Who uses the metrics API, over time.
+    pub consumers: Timeline<Vec<Consumer>>,
     /// One-off happenings, in time order.
     pub actions: Vec<Action>,
     /// What must hold for the scenario to pass.
@@ -368,51 +382,16 @@ pub struct Container {
     pub memory_bytes: u64,
 }
 
-/// The API server's behaviour.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ApiServer {
-    /// What a dial to it meets.
-    pub state: ApiServerState,
-    /// How long it takes to answer a request.
-    pub latency: Distribution,
-}
-
-/// What a dial to the API server meets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ApiServerState {
-    /// Nobody listens: connection refused.
-    Down,
-    /// TCP connects, nothing answers.
-    Hang,
-    /// It listens; paths of aggregated APIs are not installed yet (503).
-    Starting,
-    /// Serves.
-    Up,
-}
-
-/// The aggregation layer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Aggregation {
-    /// When the APIService object is created; before the run when zero.
-    pub registered_at: Duration,
-    /// `spec.insecureSkipTLSVerify`
-    pub insecure_skip_tls_verify: bool,
-    /// `--enable-aggregator-routing`: dial endpoints rather than the ClusterIP.
-    pub endpoint_routing: bool,
-    /// Phase of the availability controller's 30 s resync, below 30 s. Drawn
-    /// uniformly from the seed when absent.
-    pub resync_phase: Option<Duration>,
-    /// `publishNotReadyAddresses` of the Service.
-    pub publish_not_ready_addresses: bool,
-}
-
 /// A party on the network.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Party {
     /// metrics-server's pod.
     MetricsServer,
-    /// The API server's host.
+    /// The hosts of all API servers.
     ApiServer,
+    /// The host of one of several API servers, by index into
+    /// [`Scenario::api_servers`].
+    OneApiServer(usize),
     /// A node, by index into [`Scenario::nodes`].
     Node(usize),
     /// Every node.
@@ -452,28 +431,6 @@ pub enum PathEffect {
     Delay(Distribution),
     /// This share of segments, in parts per million, is lost and resent.
     Loss(u32),
-}
-
-/// Somebody who uses the metrics API.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Consumer {
-    /// What it does.
-    pub kind: ConsumerKind,
-    /// When it asks first.
-    pub from: Duration,
-    /// How often it asks.
-    pub every: Duration,
-}
-
-/// What a consumer does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ConsumerKind {
-    /// `kubectl top nodes` and its discovery.
-    KubectlTop,
-    /// The horizontal pod autoscaler.
-    Hpa,
-    /// A discovery client: the API groups and the group's resources.
-    Discovery,
 }
 
 /// Something that happens once.

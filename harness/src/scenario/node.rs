@@ -195,7 +195,12 @@ fn address(decoder: &mut Decoder, item: Item<'_>) -> Option<(String, String)> {
     Some((kind?.to_owned(), address?))
 }
 
-fn clock(decoder: &mut Decoder, item: Item<'_>, until: Option<Duration>) -> Option<Clock> {
+/// Reads a machine's `clock`.
+pub(crate) fn clock(
+    decoder: &mut Decoder,
+    item: Item<'_>,
+    until: Option<Duration>,
+) -> Option<Clock> {
     let mut object = decoder.object(item)?;
     let offset_ns = object.or(decoder, "offset", 0, Decoder::signed_duration);
     let drift_ppb = object.or(decoder, "drift", 0, Decoder::drift);

@@ -10,8 +10,8 @@ const HTTPS: u16 = 443;
 /// The addresses of everything that is not a node.
 #[derive(Debug, Clone, Copy)]
 pub struct Addresses {
-    /// The API server's host and port.
-    pub api_server: SocketAddr,
+    /// The first API server's host and port.
+    first_api_server: SocketAddr,
     /// `kubernetes.default.svc`, as pods see the API server.
     pub kubernetes_service: SocketAddr,
     /// `metrics-server.kube-system.svc`
@@ -27,6 +27,20 @@ pub struct Addresses {
 }
 
 impl Addresses {
+    /// Host and port of an API server, by its number among at most nine: the
+    /// clients' addresses follow.
+    #[must_use]
+    pub fn api_server(&self, number: usize) -> SocketAddr {
+        let first = self.first_api_server;
+        let IpAddr::V4(ip) = first.ip() else {
+            return first;
+        };
+        let [a, b, c, d] = ip.octets();
+        let number = u8::try_from(number).unwrap_or(u8::MAX);
+        let ip = Ipv4Addr::new(a, b, c, d.saturating_add(number));
+        SocketAddr::new(IpAddr::V4(ip), first.port())
+    }
+
     /// The address plan of a scenario: K3s' ranges where its preset is K3s',
     /// kubeadm's elsewhere.
     #[must_use]
@@ -43,7 +57,7 @@ impl Addresses {
             ip(10, pods, 0, 9)
         };
         Self {
-            api_server: SocketAddr::new(ip(192, 168, 0, 10), 6443),
+            first_api_server: SocketAddr::new(ip(192, 168, 0, 10), 6443),
             kubernetes_service: SocketAddr::new(ip(10, services, 0, 1), HTTPS),
             metrics_service: SocketAddr::new(ip(10, services, 180, 48), HTTPS),
             pod,

@@ -1,81 +1,145 @@
-//! API server, aggregation layer, EndpointSlices and service routes.
+//! API servers, aggregation layers, EndpointSlices and service routes.
 
 use std::rc::Rc;
 use std::time::Duration;
 
 use mocks::aggregation::{AggregationConfig, Routing, Timing};
-use mocks::apiserver::{self, ApiServerConfig, Behaviour, Policy, State, Token, User, objects};
+use mocks::apiserver::{self, ApiServerConfig, Behaviour, Policy, State, Token, User, Watches};
 use mocks::endpoints::{proxy, slices};
 use mocks::event::Recorder;
+use mocks::kubelet::{Authorizer, Review};
 use mocks::script::Script;
-use seam::Random;
-use serde_json::json;
+use seam::{Host, Random};
 
+use super::consumers::Discovered;
 use super::machines::Machines;
 use super::trust::SERVICE_ACCOUNT_TOKEN;
-use super::{Site, sampler};
-use crate::scenario::model::ApiServerState;
+use super::{Site, access, registry, sampler};
+use crate::scenario::model;
+use crate::scenario::model::{ApiServer, ApiServerState, Distribution, Timeline};
 
 /// The namespace of everything that belongs to metrics-server.
 pub const NAMESPACE: &str = "kube-system";
-/// Its Service.
+/// Its Service and its ServiceAccount.
 pub const SERVICE: &str = "metrics-server";
 /// The controller's resync. Source: `remote_available_controller.go`.
 const RESYNC: Duration = Duration::from_secs(30);
 
-/// Starts the control plane. Returns the API server's behaviour over time.
-pub fn start(site: &Site, machines: &Machines) -> Script<Behaviour> {
-    seed_objects(site);
-    let host = &machines.api_server;
-    let behaviour = behaviour(site, machines);
-    let recorder: Rc<dyn Recorder> = Rc::clone(&site.recorder) as Rc<dyn Recorder>;
-    let config = ApiServerConfig {
-        addresses: vec![site.addresses.api_server],
-        identity: site.trust.api_server.clone(),
-        client_ca: site.trust.cluster.certificate(),
-        tokens: vec![Token {
-            token: SERVICE_ACCOUNT_TOKEN.to_owned(),
-            user: User::service_account(NAMESPACE, SERVICE),
-            not_before: None,
-            expires: None,
-        }],
-        policy: Policy::new(),
-        behaviour: behaviour.clone(),
-        aggregation: aggregation(site, machines),
-    };
-    let process = host.process();
-    process.spawn(apiserver::run(
-        process.clone(),
-        config,
-        site.store.clone(),
-        Rc::clone(&recorder),
-    ));
-    let config = slices::Config {
-        api_server: behaviour.clone(),
-        write_latency: slices::observed_write_latency(host),
-        service: (NAMESPACE.to_owned(), SERVICE.to_owned()),
-    };
-    host.spawn(slices::run(
-        host.process(),
-        site.store.clone(),
-        config,
-        recorder,
-    ));
-    host.spawn(proxy::run(
-        host.process(),
-        site.store.clone(),
-        behaviour.clone(),
-        proxy::assumed_sync_duration(host),
-        machines.services.clone(),
-    ));
-    register_later(site, machines, &behaviour);
-    behaviour
+/// The control plane's behaviour over time.
+pub struct ControlPlane {
+    /// Of each API server.
+    behaviours: Vec<Script<Behaviour>>,
+    /// Of whichever serves best at a time: what the cluster's controllers and
+    /// kubelets, who take any, work with.
+    pub combined: Script<Behaviour>,
+    policy: Policy,
 }
 
-fn behaviour(site: &Site, machines: &Machines) -> Script<Behaviour> {
-    let entries = site.scenario.api_server.0.iter().enumerate();
+impl ControlPlane {
+    /// A control plane that does nothing yet.
+    #[must_use]
+    pub fn new(site: &Site, machines: &Machines) -> Self {
+        let servers = site.scenario.api_servers.iter().zip(&machines.api_servers);
+        let behaviours: Vec<Script<Behaviour>> = servers
+            .map(|(server, host)| behaviour(site, host, &server.over_time))
+            .collect();
+        Self {
+            combined: combined(site, &behaviours),
+            behaviours,
+            policy: access::policy(site),
+        }
+    }
+
+    /// What answers a kubelet's SubjectAccessReviews.
+    #[must_use]
+    pub fn authorizer(&self) -> Authorizer {
+        let (policy, api_server) = (self.policy.clone(), self.combined.clone());
+        Rc::new(move |subresource| {
+            let state = api_server.current().state;
+            if !matches!(state, State::Up | State::Starting) {
+                return Review::Unavailable;
+            }
+            match policy.may_get_nodes(NAMESPACE, SERVICE, subresource) {
+                true => Review::Allowed,
+                false => Review::Denied,
+            }
+        })
+    }
+
+    /// Starts API servers and controllers.
+    pub fn start(&self, site: &Site, machines: &Machines, discovered: &Discovered) {
+        let first = &machines.api_servers[0];
+        registry::start(site, first, &self.combined);
+        for number in 0..self.behaviours.len() {
+            self.start_server(site, machines, number);
+        }
+        let recorder: Rc<dyn Recorder> = Rc::clone(&site.recorder) as Rc<dyn Recorder>;
+        let config = slices::Config {
+            api_server: self.combined.clone(),
+            write_latency: slices::observed_write_latency(first),
+            service: registry::told_service(site),
+        };
+        let (host, store) = (first.process(), site.store.clone());
+        let slices = slices::run(host, store, config, recorder);
+        let discovered = discovered.clone();
+        first.spawn(async move {
+            discovered.complete().await;
+            slices.await;
+        });
+        first.spawn(proxy::run(
+            first.process(),
+            site.store.clone(),
+            self.combined.clone(),
+            proxy::assumed_sync_duration(first),
+            machines.services.clone(),
+        ));
+    }
+
+    fn start_server(&self, site: &Site, machines: &Machines, number: usize) {
+        let server = &site.scenario.api_servers[number];
+        let host = &machines.api_servers[number];
+        let address = site.addresses.api_server(number);
+        let show = |server: &ApiServer| {
+            let certificate = &server.certificate;
+            site.trust
+                .api_server(name(site, number), address.ip(), certificate)
+        };
+        let config = ApiServerConfig {
+            addresses: vec![address],
+            identity: script(site, &server.over_time, |server| &server.certificate, show),
+            client_ca: site.trust.cluster.certificate(),
+            tokens: vec![Token {
+                token: SERVICE_ACCOUNT_TOKEN.to_owned(),
+                user: User::service_account(NAMESPACE, SERVICE),
+                not_before: None,
+                expires: None,
+            }],
+            policy: self.policy.clone(),
+            behaviour: self.behaviours[number].clone(),
+            aggregation: aggregation(site, host),
+        };
+        let process = host.process();
+        let recorder: Rc<dyn Recorder> = Rc::clone(&site.recorder) as Rc<dyn Recorder>;
+        process.spawn(apiserver::run(
+            process.clone(),
+            config,
+            site.store.clone(),
+            recorder,
+        ));
+    }
+}
+
+fn name(site: &Site, number: usize) -> &str {
+    &site.scenario.api_servers[number].name
+}
+
+fn behaviour(site: &Site, host: &Host, over_time: &Timeline<ApiServer>) -> Script<Behaviour> {
+    let entries = over_time.0.iter().enumerate();
     let entries = entries
         .map(|(index, (at, server))| {
+            let draw = |what: &str, distribution: &Distribution| {
+                sampler(host, &format!("{what}/{index}"), distribution)
+            };
             let behaviour = Behaviour {
                 state: match server.state {
                     ApiServerState::Down => State::Down,
@@ -83,11 +147,13 @@ fn behaviour(site: &Site, machines: &Machines) -> Script<Behaviour> {
                     ApiServerState::Starting => State::Starting,
                     ApiServerState::Up => State::Up,
                 },
-                latency: sampler(
-                    &machines.api_server,
-                    &format!("latency/{index}"),
-                    &server.latency,
-                ),
+                latency: draw("latency", &server.latency),
+                write_latency: draw("write-latency", &server.write_latency),
+                watches: match server.watches {
+                    model::Watches::Served => Watches::Served,
+                    model::Watches::Silent => Watches::Silent,
+                    model::Watches::Initializing => Watches::Initializing,
+                },
             };
             (*at, behaviour)
         })
@@ -95,94 +161,75 @@ fn behaviour(site: &Site, machines: &Machines) -> Script<Behaviour> {
     Script::new(site.start, entries)
 }
 
-fn aggregation(site: &Site, machines: &Machines) -> AggregationConfig {
+/// What is in force of the server that serves best, the first of equals.
+fn combined(site: &Site, behaviours: &[Script<Behaviour>]) -> Script<Behaviour> {
+    if let [only] = behaviours {
+        return only.clone();
+    }
+    let servers = &site.scenario.api_servers;
+    let mut times: Vec<Duration> = servers
+        .iter()
+        .flat_map(|server| server.over_time.0.iter().map(|(at, _)| *at))
+        .collect();
+    times.sort_unstable();
+    times.dedup();
+    let rank = |behaviour: &Behaviour| match behaviour.state {
+        State::Up => 0,
+        State::Starting => 1,
+        State::Hang => 2,
+        State::Down => 3,
+    };
+    let best = |at: Duration| {
+        let of_each = behaviours.iter().map(|script| script.at(at));
+        of_each.min_by_key(|behaviour| rank(behaviour)).cloned()
+    };
+    let entries = times.into_iter().filter_map(|at| Some((at, best(at)?)));
+    Script::new(site.start, entries.collect())
+}
+
+fn aggregation(site: &Site, host: &Host) -> AggregationConfig {
     let settings = &site.scenario.aggregation;
     let drawn = || {
-        let mut random = machines.api_server.random("aggregation-resync-phase");
+        let mut random = host.random("aggregation-resync-phase");
         random.duration_between(Duration::ZERO, RESYNC)
     };
-    AggregationConfig {
-        front_proxy: site.trust.proxy_client.clone(),
-        routing: if settings.endpoint_routing {
-            Routing::Endpoint
-        } else {
-            Routing::ClusterIp
-        },
-        resync_phase: settings.resync_phase.unwrap_or_else(drawn),
-        timing: Timing::observed(&machines.api_server),
-    }
-}
-
-fn seed_objects(site: &Site) {
-    let name = site.trust.proxy_client_name();
-    site.store.put(
-        "configmaps",
-        objects::authentication_config_map(
-            &site.trust.cluster.pem(),
-            &site.trust.front_proxy.pem(),
-            &[name],
-            site.epoch,
-        ),
-    );
-    let kubernetes = site.addresses.kubernetes_service;
-    site.store.put(
-        "services",
-        objects::service(&objects::Service {
-            namespace: "default",
-            name: "kubernetes",
-            cluster_ip: kubernetes.ip(),
-            port_name: "https",
-            port: kubernetes.port(),
-            target_port: json!(site.addresses.api_server.port()),
-            selector: &[],
-            publish_not_ready_addresses: false,
-            created: site.epoch,
-        }),
-    );
-    site.store.put(
-        "endpointslices",
-        objects::static_endpoint_slice("default", "kubernetes", "https", site.addresses.api_server),
-    );
-    site.store.put(
-        "services",
-        objects::service(&objects::Service {
-            namespace: NAMESPACE,
-            name: SERVICE,
-            cluster_ip: site.addresses.metrics_service.ip(),
-            port_name: "https",
-            port: site.addresses.metrics_service.port(),
-            target_port: json!("https"),
-            selector: &[("k8s-app".to_owned(), SERVICE.to_owned())],
-            publish_not_ready_addresses: site.scenario.aggregation.publish_not_ready_addresses,
-            created: site.epoch,
-        }),
-    );
-    if site.scenario.aggregation.registered_at.is_zero() {
-        site.store.put("apiservices", api_service(site, site.epoch));
-    }
-}
-
-fn api_service(site: &Site, created: seam::Timestamp) -> serde_json::Value {
-    let trust = if site.scenario.aggregation.insecure_skip_tls_verify {
-        objects::BackendTrust::Insecure
-    } else {
-        objects::BackendTrust::Bundle(site.trust.cluster.pem())
+    let routing = |endpoint: bool| match endpoint {
+        true => Routing::Endpoint,
+        false => Routing::ClusterIp,
     };
-    objects::metrics_api_service(NAMESPACE, SERVICE, &trust, created)
+    let phase = settings.at(Duration::ZERO).resync_phase;
+    AggregationConfig {
+        front_proxy: script(
+            site,
+            settings,
+            |settings| &settings.front_proxy,
+            |settings| site.trust.proxy_client(&settings.front_proxy),
+        ),
+        routing: script(
+            site,
+            settings,
+            |settings| &settings.endpoint_routing,
+            |settings| routing(settings.endpoint_routing),
+        ),
+        resync_phase: phase.unwrap_or_else(drawn),
+        timing: Timing::observed(host),
+    }
 }
 
-/// Creates the APIService at its time; an API server that does not serve then
-/// gets it when it does.
-fn register_later(site: &Site, machines: &Machines, behaviour: &Script<Behaviour>) {
-    let at = site.scenario.aggregation.registered_at;
-    if at.is_zero() {
-        return;
+/// A part of a timeline as a script, made anew only where `part` differs.
+fn script<T, P: PartialEq, S: Clone>(
+    site: &Site,
+    timeline: &Timeline<T>,
+    part: impl Fn(&T) -> &P,
+    make: impl Fn(&T) -> S,
+) -> Script<S> {
+    let mut entries: Vec<(Duration, S)> = Vec::new();
+    let mut last: Option<&P> = None;
+    for (at, value) in &timeline.0 {
+        if last != Some(part(value)) {
+            entries.push((*at, make(value)));
+            last = Some(part(value));
+        }
     }
-    let (start, store, behaviour) = (site.start, site.store.clone(), behaviour.clone());
-    let object = api_service(site, site.epoch.after(at));
-    machines.api_server.spawn(async move {
-        tokio::time::sleep_until(start + at).await;
-        apiserver::serving(&behaviour).await;
-        store.put("apiservices", object);
-    });
+    Script::new(site.start, entries)
 }

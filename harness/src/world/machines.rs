@@ -1,13 +1,15 @@
 //! Hosts, clocks and the network between them.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mocks::endpoints::{Route, ServiceTable};
-use seam::{Files, Host};
+use seam::{Files, Host, Random};
+use tokio::time::Instant;
 
 use super::trust::{SERVICE_ACCOUNT_TOKEN, TOKEN_FILE};
 use super::{Site, paths};
@@ -17,12 +19,13 @@ use crate::engine::clock::SimulatedClock;
 use crate::engine::memory_files::MemoryFiles;
 use crate::engine::path::Paths;
 use crate::engine::terrain::{ServiceRoute, Terrain};
-use crate::scenario::model::Clock;
+use crate::scenario::model::{ApiServer, ApiServerState, Clock, Timeline};
 
 /// The machines of one world.
 pub struct Machines {
-    /// The control plane: API server and controllers.
-    pub api_server: Host,
+    /// The control plane's machines: an API server each, on the first the
+    /// controllers too.
+    pub api_servers: Vec<Host>,
     /// Where clients run.
     pub clients: Host,
     /// Where the witness looks from.
@@ -61,7 +64,7 @@ pub fn terrain(site: &Site) -> Rc<Terrain> {
         services: route_services(
             Rc::clone(&site.services),
             addresses.kubernetes_service,
-            addresses.api_server,
+            KubernetesService::new(site),
         ),
         names: BTreeMap::new(),
         name_server: addresses.name_server,
@@ -77,9 +80,13 @@ pub(super) fn build(site: &Site, engine: &mut dyn Engine) -> Machines {
         files: Rc::default(),
     };
     let right = || Clock::default();
-    let api_server = builder
-        .machine("apiserver", addresses.api_server.ip(), right())
-        .host;
+    let servers = site.scenario.api_servers.iter().enumerate();
+    let api_servers: Vec<Host> = servers
+        .map(|(number, server)| {
+            let ip = addresses.api_server(number).ip();
+            builder.machine(&server.name, ip, server.clock.clone()).host
+        })
+        .collect();
     let clients = builder.machine("clients", addresses.clients, right()).host;
     let witness = builder.machine("witness", addresses.witness, right()).host;
     let nodes: Vec<Machine> = site
@@ -95,11 +102,11 @@ pub(super) fn build(site: &Site, engine: &mut dyn Engine) -> Machines {
         .host;
     let table = site
         .services
-        .get_or_init(|| ServiceTable::new(&api_server))
+        .get_or_init(|| ServiceTable::new(&api_servers[0]))
         .clone();
     Machines {
-        world: api_server.process(),
-        api_server,
+        world: api_servers[0].process(),
+        api_servers,
         clients,
         witness,
         pod,
@@ -134,12 +141,12 @@ impl Builder<'_> {
 fn route_services(
     services: Rc<OnceCell<ServiceTable>>,
     kubernetes: SocketAddr,
-    api_server: SocketAddr,
+    api_servers: KubernetesService,
 ) -> Box<dyn Fn(SocketAddr) -> ServiceRoute> {
     let service_range = kubernetes.ip();
     Box::new(move |address| {
         if address == kubernetes {
-            return ServiceRoute::Endpoint(api_server);
+            return ServiceRoute::Endpoint(api_servers.endpoint());
         }
         if !same_service_range(service_range, address.ip()) {
             return ServiceRoute::Direct;
@@ -150,6 +157,65 @@ fn route_services(
             Some(Route::NotProgrammed) | None => ServiceRoute::Unknown,
         }
     })
+}
+
+/// The endpoints of the Service `kubernetes`: the API servers.
+struct KubernetesService {
+    start: Instant,
+    servers: Vec<(SocketAddr, Timeline<ApiServer>)>,
+    random: RefCell<Box<dyn Random>>,
+}
+
+/// An API server is an endpoint until it has not renewed its lease for this
+/// long.
+///
+/// Source: `pkg/controlplane/instance.go: DefaultEndpointReconcilerTTL`.
+const LEASE: Duration = Duration::from_secs(15);
+
+impl KubernetesService {
+    fn new(site: &Site) -> Self {
+        let servers = site.scenario.api_servers.iter().enumerate();
+        Self {
+            start: site.start,
+            servers: servers
+                .map(|(number, server)| {
+                    let address = site.addresses.api_server(number);
+                    (address, server.over_time.clone())
+                })
+                .collect(),
+            random: RefCell::new(Box::new(site.seed.stream("kubernetes-service"))),
+        }
+    }
+
+    /// Where a new connection goes: among several endpoints kube-proxy's rules
+    /// draw one. Nobody is left to remove the last.
+    fn endpoint(&self) -> SocketAddr {
+        if let [(only, _)] = &self.servers[..] {
+            return *only;
+        }
+        let now = self.start.elapsed();
+        let is_alive = |server: &&(SocketAddr, Timeline<ApiServer>)| was_up(&server.1, now);
+        let mut endpoints: Vec<SocketAddr> = self
+            .servers
+            .iter()
+            .filter(is_alive)
+            .map(|(address, _)| *address)
+            .collect();
+        if endpoints.is_empty() {
+            endpoints = self.servers.iter().map(|(address, _)| *address).collect();
+        }
+        let drawn = self.random.borrow_mut().below(endpoints.len() as u64);
+        endpoints[usize::try_from(drawn).expect("below the length of a list")]
+    }
+}
+
+/// Whether a server has served at some time since its last lease ran out.
+fn was_up(server: &Timeline<ApiServer>, now: Duration) -> bool {
+    let since = now.saturating_sub(LEASE);
+    let is_up =
+        |server: &ApiServer| matches!(server.state, ApiServerState::Up | ApiServerState::Starting);
+    let later = server.0.iter().filter(|(at, _)| (since..=now).contains(at));
+    is_up(server.at(since)) || later.into_iter().any(|(_, server)| is_up(server))
 }
 
 /// Service ranges are the /16 around the Service `kubernetes`.

@@ -7,9 +7,12 @@
 //! - [`control_plane`]: API server, aggregation layer, endpoints;
 //! - [`metrics_server`]: the real aggregation core as a container;
 //! - [`pod`]: the pod around it, with probes and restarts;
+//! - [`registry`]: Services, the APIService and the like over time;
+//! - [`access`]: who may do what;
 //! - [`consumers`]: who uses the metrics API, and the witness;
 //! - [`paths`]: the scenario's path rules as addresses.
 
+pub mod access;
 pub mod addresses;
 pub mod consumers;
 pub mod control_plane;
@@ -18,6 +21,7 @@ pub mod metrics_server;
 pub mod nodes;
 pub mod paths;
 pub mod pod;
+pub mod registry;
 pub mod trust;
 
 use std::cell::{OnceCell, RefCell};
@@ -162,6 +166,8 @@ fn start(site: &Site, machines: &machines::Machines) {
             tool: env!("CARGO_PKG_VERSION").to_owned(),
         },
     );
+    let plane = control_plane::ControlPlane::new(site, machines);
+    let authorizer = plane.authorizer();
     for (index, node) in site.scenario.nodes.iter().enumerate() {
         let machine = &machines.nodes[index];
         nodes::Site {
@@ -174,12 +180,14 @@ fn start(site: &Site, machines: &machines::Machines) {
             authority: &site.trust.cluster,
             seed: site.seed,
             recorder: &site.recorder,
+            authorizer: &authorizer,
         }
         .start();
     }
-    let api_server = control_plane::start(site, machines);
-    let pod = pod::start(site, machines, &api_server);
-    consumers::start(site, machines);
+    let discovered = consumers::Discovered::new(site);
+    plane.start(site, machines, &discovered);
+    let pod = pod::start(site, machines, &plane.combined);
+    consumers::start(site, machines, &discovered);
     announce(site, &machines.world, pod);
 }
 

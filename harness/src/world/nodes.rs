@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mocks::apiserver::objects;
-use mocks::kubelet::{self, KubeletBehaviour, KubeletConfig, Latency, Timestamps};
+use mocks::kubelet::{self, Authorizer, KubeletBehaviour, KubeletConfig, Latency, Timestamps};
 use mocks::load::{self, CurrentLoad, Load};
 use mocks::pki::Authority;
 use mocks::script::Script;
@@ -43,6 +43,8 @@ pub struct Site<'a> {
     pub seed: Seed,
     /// Who is told.
     pub recorder: &'a Rc<TraceRecorder>,
+    /// Whom kubelets ask whether metrics may be read.
+    pub authorizer: &'a Authorizer,
 }
 
 impl Site<'_> {
@@ -70,6 +72,7 @@ impl Site<'_> {
             authority: Rc::clone(self.authority),
             seed: self.seed.0.to_string().into(),
             token: SERVICE_ACCOUNT_TOKEN.into(),
+            authorizer: Rc::clone(self.authorizer),
         };
         let process = self.host.process();
         let recorder = Rc::clone(self.recorder);

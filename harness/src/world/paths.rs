@@ -34,7 +34,10 @@ pub fn resolve(scenario: &Scenario, addresses: &Addresses) -> Timeline<Vec<Resol
 fn party(scenario: &Scenario, addresses: &Addresses, party: &Party) -> BTreeSet<IpAddr> {
     match party {
         Party::MetricsServer => BTreeSet::from([addresses.pod]),
-        Party::ApiServer => BTreeSet::from([addresses.api_server.ip()]),
+        Party::ApiServer => (0..scenario.api_servers.len())
+            .map(|number| addresses.api_server(number).ip())
+            .collect(),
+        Party::OneApiServer(number) => BTreeSet::from([addresses.api_server(*number).ip()]),
         Party::Node(index) => BTreeSet::from([scenario.nodes[*index].ip]),
         Party::AllNodes => scenario.nodes.iter().map(|node| node.ip).collect(),
         Party::Clients => BTreeSet::from([addresses.clients]),

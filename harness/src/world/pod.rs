@@ -37,6 +37,7 @@ impl Handle {
 
 /// Creates the pod at its time and runs it.
 pub fn start(site: &Site, machines: &Machines, api_server: &Script<Behaviour>) -> Handle {
+    let datastore = api_server.clone();
     let node = machines.nodes[site.scenario.metrics_server.node]
         .host
         .process();
@@ -49,6 +50,7 @@ pub fn start(site: &Site, machines: &Machines, api_server: &Script<Behaviour>) -
         apiserver_reachable: Rc::new(move || {
             matches!(api_server.current().state, State::Up | State::Starting)
         }),
+        write_latency: Rc::new(move || (datastore.current().write_latency)()),
     };
     let pod = pod::Pod::new(config(site, machines), parts);
     let (running, recorder) = (pod.clone(), Rc::clone(&site.recorder));

@@ -1,5 +1,7 @@
 //! Authorities, certificates and tokens of one cluster.
 
+use std::cell::OnceCell;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -7,6 +9,7 @@ use mocks::pki::{Authority, Identity, Leaf, Usage};
 use seam::Timestamp;
 
 use super::addresses::Addresses;
+use crate::scenario::model::{FrontProxy, FrontProxyIssuer, ServingCertificate};
 use crate::seed::Seed;
 
 /// The bearer token of metrics-server's service account.
@@ -21,10 +24,13 @@ pub struct Trust {
     pub cluster: Rc<Authority>,
     /// Signs the aggregation layer's client certificate.
     pub front_proxy: Rc<Authority>,
-    /// The API server's serving certificate.
-    pub api_server: Identity,
-    /// The aggregation layer's client certificate.
-    pub proxy_client: Identity,
+    unknown: OnceCell<Authority>,
+    /// Where keys come from, and what right clocks show at the beginning.
+    seed: Seed,
+    epoch: Timestamp,
+    validity: (Timestamp, Timestamp),
+    /// The address of the Service `kubernetes`.
+    kubernetes_service: IpAddr,
     /// A client certificate of `system:masters`.
     pub admin: Identity,
     /// The autoscaler's client certificate.
@@ -34,8 +40,8 @@ pub struct Trust {
     pub autoscaler: Identity,
 }
 
-/// The common name in the aggregation layer's client certificate.
-const PROXY_CLIENT: &str = "front-proxy-client";
+/// Whom a scenario that says what clients may do has in their place.
+pub const CLIENT: &str = "jane";
 
 impl Trust {
     /// The cluster's trust, valid from a year before `epoch` for ten years:
@@ -65,19 +71,12 @@ impl Trust {
             not_after,
             usage,
         };
-        let api_server = cluster.issue(&Leaf {
-            dns: vec![
-                "kubernetes".to_owned(),
-                "kubernetes.default".to_owned(),
-                "kubernetes.default.svc".to_owned(),
-                "localhost".to_owned(),
-            ],
-            ips: vec![addresses.api_server.ip(), addresses.kubernetes_service.ip()],
-            ..leaf("kube-apiserver", None, Usage::Server)
-        });
         Self {
-            api_server,
-            proxy_client: front_proxy.issue(&leaf(PROXY_CLIENT, None, Usage::Client)),
+            seed,
+            epoch,
+            kubernetes_service: addresses.kubernetes_service.ip(),
+            unknown: OnceCell::new(),
+            validity: (not_before, not_after),
             admin: cluster.issue(&leaf(
                 "kubernetes-admin",
                 Some("system:masters"),
@@ -93,10 +92,79 @@ impl Trust {
         }
     }
 
-    /// The common name that extension servers let through as the aggregation
-    /// layer: `--requestheader-allowed-names`.
+    /// An authority that signed nothing that anybody here believes.
     #[must_use]
-    pub fn proxy_client_name(&self) -> &'static str {
-        PROXY_CLIENT
+    pub fn unknown(&self) -> &Authority {
+        self.unknown.get_or_init(|| {
+            let name = "unknown-ca";
+            let seed = format!("{}/pki/{name}", self.seed.0);
+            Authority::new(&seed, name, self.validity.0, self.validity.1)
+        })
+    }
+
+    /// A client certificate of somebody whose rights stand in a role.
+    #[must_use]
+    pub fn client(&self) -> Identity {
+        self.cluster.issue(&Leaf {
+            seed: format!("{}/pki/{CLIENT}", self.seed.0),
+            common_name: CLIENT.to_owned(),
+            organizations: Vec::new(),
+            dns: Vec::new(),
+            ips: Vec::new(),
+            not_before: self.validity.0,
+            not_after: self.validity.1,
+            usage: Usage::Client,
+        })
+    }
+
+    /// What the API server `name` at `address` serves with.
+    #[must_use]
+    pub fn api_server(
+        &self,
+        name: &str,
+        address: IpAddr,
+        certificate: &ServingCertificate,
+    ) -> Identity {
+        let authority = if certificate.trusted {
+            &*self.cluster
+        } else {
+            self.unknown()
+        };
+        let usual = || vec![address, self.kubernetes_service];
+        authority.issue(&Leaf {
+            seed: format!("{}/pki/kube-{name}", self.seed.0),
+            common_name: "kube-apiserver".to_owned(),
+            organizations: Vec::new(),
+            dns: vec![
+                "kubernetes".to_owned(),
+                "kubernetes.default".to_owned(),
+                "kubernetes.default.svc".to_owned(),
+                "localhost".to_owned(),
+            ],
+            ips: certificate.ips.clone().unwrap_or_else(usual),
+            not_before: self.epoch.offset(certificate.not_before_ns),
+            not_after: self.epoch.offset(certificate.not_after_ns),
+            usage: Usage::Server,
+        })
+    }
+
+    /// What the aggregation layer shows to extension servers.
+    #[must_use]
+    pub fn proxy_client(&self, certificate: &FrontProxy) -> Identity {
+        let authority = match certificate.issuer {
+            FrontProxyIssuer::FrontProxy => &*self.front_proxy,
+            FrontProxyIssuer::Cluster => &self.cluster,
+            FrontProxyIssuer::Unknown => self.unknown(),
+        };
+        authority.issue(&Leaf {
+            seed: format!("{}/pki/front-proxy-client", self.seed.0),
+            common_name: certificate.common_name.clone(),
+            organizations: Vec::new(),
+            dns: Vec::new(),
+            ips: Vec::new(),
+            not_before: self.epoch.offset(certificate.not_before_ns),
+            not_after: self.epoch.offset(certificate.not_after_ns),
+            usage: Usage::Client,
+        })
     }
 }

@@ -178,7 +178,8 @@ impl Controller {
         if changed().is_none() {
             return;
         }
-        tokio::time::sleep((self.context.config.timing.write)()).await;
+        let datastore = (self.context.behaviour.current().write_latency)();
+        tokio::time::sleep((self.context.config.timing.write)() + datastore).await;
         responsive(&self.context.behaviour).await;
         let Some(object) = changed() else { return };
         store.put("apiservices", object);

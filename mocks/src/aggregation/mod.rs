@@ -48,9 +48,9 @@ use api_service::ServiceRef;
 #[derive(Clone)]
 pub struct AggregationConfig {
     /// What it shows to backends: `--proxy-client-cert-file`.
-    pub front_proxy: Identity,
+    pub front_proxy: Script<Identity>,
     /// How it reaches them.
-    pub routing: Routing,
+    pub routing: Script<Routing>,
     /// When the first 30 s resync falls after the simulation's start, if the
     /// API server was up before. One that starts later resyncs every 30 s from
     /// its start on.
@@ -120,7 +120,8 @@ impl Context {
 
     fn resolve(&self, service: &ServiceRef) -> Result<SocketAddr, String> {
         let mut random = self.endpoints.borrow_mut();
-        resolve::resolve(&self.store, self.config.routing, service, &mut **random)
+        let routing = *self.config.routing.current();
+        resolve::resolve(&self.store, routing, service, &mut **random)
     }
 
     fn record(&self, event: Event) {

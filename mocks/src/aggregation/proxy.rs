@@ -20,6 +20,7 @@ use super::api_service::{ApiService, ServiceRef, Trust};
 use crate::apiserver::User;
 use crate::http_client::{Client, IncomingResponse, OutgoingRequest, Settings, Stage, Target};
 use crate::http_server::Response;
+use crate::pki::Identity;
 use crate::tls::{Verify, client_config};
 
 /// A request for a group version itself gets this long.
@@ -50,11 +51,20 @@ pub(super) struct Route {
 /// A client, or why there can be none.
 type Built = Result<Rc<Client>, String>;
 
+/// What a client was built with: how backends are trusted, and what is shown
+/// to them.
+#[derive(PartialEq)]
+struct Kind {
+    trust: Trust,
+    front_proxy: Identity,
+}
+
 /// Forwards requests to backends. Connections are kept per kind of trust, as
-/// transports with equal TLS settings are one.
+/// transports with equal TLS settings are one; a new client certificate means
+/// new connections.
 pub(super) struct Proxy {
     context: Rc<Context>,
-    clients: RefCell<Vec<(Trust, Built)>>,
+    clients: RefCell<Vec<(Kind, Built)>>,
 }
 
 impl Proxy {
@@ -67,12 +77,18 @@ impl Proxy {
 
     /// The client for backends that are trusted like this.
     pub(super) fn client(&self, trust: &Trust) -> Built {
+        let front_proxy = self.context.config.front_proxy.current();
+        let is_meant = |kind: &Kind| kind.trust == *trust && kind.front_proxy == *front_proxy;
         let mut clients = self.clients.borrow_mut();
-        if let Some((_, client)) = clients.iter().find(|(known, _)| known == trust) {
+        if let Some((_, client)) = clients.iter().find(|(kind, _)| is_meant(kind)) {
             return client.clone();
         }
         let client = self.build(trust).map(Rc::new);
-        clients.push((trust.clone(), client.clone()));
+        let kind = Kind {
+            trust: trust.clone(),
+            front_proxy: front_proxy.clone(),
+        };
+        clients.push((kind, client.clone()));
         client
     }
 
@@ -82,7 +98,7 @@ impl Proxy {
             Trust::Bundle(pem) => Verify::Roots(certificates(pem)?),
         };
         let process = &self.context.process;
-        let front_proxy = &self.context.config.front_proxy;
+        let front_proxy = self.context.config.front_proxy.current();
         let tls = client_config(&verify, Some(front_proxy), process.clock());
         Ok(Client::new(process.clone(), tls, Settings::default()))
     }

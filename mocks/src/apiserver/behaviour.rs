@@ -16,6 +16,39 @@ pub struct Behaviour {
     pub state: State,
     /// Draws how long an answer takes.
     pub latency: Sampler,
+    /// Draws how long a write to the datastore takes besides.
+    pub write_latency: Sampler,
+    /// What becomes of watches.
+    pub watches: Watches,
+}
+
+impl Behaviour {
+    /// An API server in this state whose answers take this long, whose
+    /// datastore is as quick as any, and which serves watches.
+    #[must_use]
+    pub fn new(state: State, latency: Sampler) -> Self {
+        Self {
+            state,
+            latency,
+            write_latency: Rc::new(|| Duration::ZERO),
+            watches: Watches::Served,
+        }
+    }
+}
+
+/// What becomes of watches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Watches {
+    /// They tell what happens.
+    Served,
+    /// They stay open and tell nothing, not even that they end: the way back
+    /// to the client is gone and neither end has noticed.
+    Silent,
+    /// The watch cache is being built: watches end; lists and new watches are
+    /// answered 429.
+    ///
+    /// Source: apiserver `pkg/storage/cacher/{cacher,ready}.go`.
+    Initializing,
 }
 
 /// Draws a duration each time it is called.
@@ -48,6 +81,7 @@ impl fmt::Debug for Behaviour {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Behaviour")
             .field("state", &self.state)
+            .field("watches", &self.watches)
             .finish_non_exhaustive()
     }
 }
@@ -55,6 +89,13 @@ impl fmt::Debug for Behaviour {
 /// Waits while the API server stands still.
 pub(crate) async fn responsive(behaviour: &Script<Behaviour>) {
     while behaviour.current().state == State::Hang {
+        behaviour.changed().await;
+    }
+}
+
+/// Waits while watches tell nothing.
+pub(crate) async fn told(behaviour: &Script<Behaviour>) {
+    while behaviour.current().watches == Watches::Silent {
         behaviour.changed().await;
     }
 }

@@ -17,7 +17,7 @@ use super::rbac::{Attempt, Decision, User, denial};
 use super::reply::{self, Failure};
 use super::request::{Query, RequestInfo};
 use super::resources::{self, ResourceType};
-use super::{ApiServerConfig, health, list, responsive, reviews, watch};
+use super::{ApiServerConfig, Watches, health, list, responsive, reviews, watch};
 use crate::aggregation::{Aggregation, Context, Forward};
 use crate::event::{Event, Recorder};
 use crate::http_server::{Handler, Request, Response};
@@ -255,6 +255,11 @@ impl Server {
             }
             (_, verb) if !resource.verbs.contains(&verb) => Err(self.not_modelled(request)),
             (_, "get") => list::get(&self.store, resource, info, representation),
+            (_, "list" | "watch")
+                if self.config.behaviour.current().watches == Watches::Initializing =>
+            {
+                Err(Failure::cache_not_ready(self.config.behaviour.held()))
+            }
             (_, "list") => {
                 self.reached(query).await?;
                 list::list(&self.store, resource, info, query, representation)

@@ -17,8 +17,10 @@
 //! What a real API server serves and this one does not is answered with 501
 //! and told to the recorder: never with silence.
 
+use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -59,8 +61,8 @@ mod watch;
 
 pub use authentication::Token;
 pub(crate) use behaviour::responsive;
-pub use behaviour::{Behaviour, Sampler, State, serving, uniform};
-pub use rbac::{Binding, Policy, Subject, User};
+pub use behaviour::{Behaviour, Sampler, State, Watches, serving, uniform};
+pub use rbac::{Binding, Grant, Policy, Subject, User, What};
 
 use handler::Server;
 
@@ -73,8 +75,9 @@ pub struct ApiServerConfig {
     /// Where it listens: addresses of its host.
     pub addresses: Vec<SocketAddr>,
     /// What it serves with. Its names should cover the ClusterIP of the
-    /// Service `kubernetes`, under which pods know it.
-    pub identity: Identity,
+    /// Service `kubernetes`, under which pods know it. New connections meet a
+    /// new one.
+    pub identity: Script<Identity>,
     /// Whose client certificates it believes: `--client-ca-file`.
     pub client_ca: CertificateDer<'static>,
     /// The bearer tokens it knows.
@@ -120,18 +123,22 @@ async fn live(
     let process = host.process();
     let _process = KillOnDrop::new(process.tasks());
     let server = Rc::new(Server::new(&process, config, store, recorder));
-    let tls = server_config(&config.identity, host.clock(), ClientAuth::Request);
+    let shown = Rc::new(Shown {
+        host: host.clone(),
+        identity: config.identity.clone(),
+        last: RefCell::default(),
+    });
     for address in &config.addresses {
         let listener = Gated {
             listener: listen(&process, *address).await,
             behaviour: config.behaviour.clone(),
             resumed: None,
         };
-        let tls = tls.clone();
+        let shown = Rc::clone(&shown);
         process.spawn(serve(
             process.clone(),
             Box::new(listener),
-            Rc::new(move || TlsChoice::Serve(tls.clone())),
+            Rc::new(move || TlsChoice::Serve(shown.tls())),
             Rc::new(handler::Connections(Rc::clone(&server))),
         ));
     }
@@ -146,6 +153,28 @@ async fn live(
             State::Starting | State::Up | State::Hang => {}
         }
         config.behaviour.changed().await;
+    }
+}
+
+/// What the server shows to new connections.
+struct Shown {
+    host: Host,
+    identity: Script<Identity>,
+    last: RefCell<Option<(Identity, Arc<rustls::ServerConfig>)>>,
+}
+
+impl Shown {
+    fn tls(&self) -> Arc<rustls::ServerConfig> {
+        let identity = self.identity.current();
+        let mut last = self.last.borrow_mut();
+        if let Some((shown, tls)) = &*last
+            && shown == identity
+        {
+            return Arc::clone(tls);
+        }
+        let tls = server_config(identity, self.host.clock(), ClientAuth::Request);
+        *last = Some((identity.clone(), Arc::clone(&tls)));
+        tls
     }
 }
 

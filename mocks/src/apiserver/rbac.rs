@@ -5,6 +5,7 @@
 //! and the kubelets ask for, not everything that the real ones grant.
 
 use super::roles::{ROLES, Role};
+use crate::script::Script;
 
 /// A user, as authentication found them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -77,6 +78,54 @@ pub(crate) enum Decision {
 #[derive(Debug, Clone)]
 pub struct Policy {
     bindings: Vec<Binding>,
+    /// What differs from the bindings' roles, over time.
+    grants: Option<Script<Vec<Grant>>>,
+}
+
+/// Something that a subject may or may not do, whatever roles say: as if a
+/// role had a rule more or less.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    /// Who.
+    pub subject: Subject,
+    /// What.
+    pub what: What,
+    /// Whether they may.
+    pub allowed: bool,
+}
+
+/// What a [`Grant`] is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum What {
+    /// Every verb on a resource.
+    Resource {
+        /// Its API group.
+        group: String,
+        /// Its plural.
+        resource: String,
+        /// Its subresource, or empty.
+        subresource: String,
+    },
+    /// Every verb on a path that names no resource.
+    Path(String),
+}
+
+impl What {
+    fn covers(&self, attempt: &Attempt<'_>) -> bool {
+        match self {
+            Self::Resource {
+                group,
+                resource,
+                subresource,
+            } => {
+                !attempt.resource.is_empty()
+                    && group == attempt.group
+                    && resource == attempt.resource
+                    && subresource == attempt.subresource
+            }
+            Self::Path(path) => attempt.resource.is_empty() && path == attempt.path,
+        }
+    }
 }
 
 /// A RoleBinding or ClusterRoleBinding.
@@ -115,6 +164,7 @@ impl Policy {
     pub fn new() -> Self {
         let mut policy = Self {
             bindings: Vec::new(),
+            grants: None,
         };
         let group = |name: &str| Subject::Group(name.to_owned());
         let account = |name: &str| Subject::ServiceAccount {
@@ -195,6 +245,25 @@ impl Policy {
         self.bindings.retain(|binding| binding.name != name);
     }
 
+    /// Has `grants` decide before the roles do: of several about the same the
+    /// last one.
+    pub fn refine(&mut self, grants: Script<Vec<Grant>>) {
+        self.grants = Some(grants);
+    }
+
+    /// Whether a ServiceAccount may get a subresource of nodes: what a kubelet
+    /// asks with a SubjectAccessReview.
+    #[must_use]
+    pub fn may_get_nodes(&self, namespace: &str, name: &str, subresource: &str) -> bool {
+        let attempt = Attempt {
+            verb: "get",
+            resource: "nodes",
+            subresource,
+            ..Attempt::default()
+        };
+        self.authorize(&User::service_account(namespace, name), &attempt) != Decision::Denied
+    }
+
     /// Decides. Members of `system:masters` may do anything.
     ///
     /// Source: `plugin/pkg/auth/authorizer/rbac/rbac.go: Authorize`.
@@ -202,6 +271,14 @@ impl Policy {
         if user.groups.iter().any(|group| group == "system:masters") {
             return Decision::Allowed {
                 reason: String::new(),
+            };
+        }
+        if let Some(grant) = self.granted(user, attempt) {
+            return match grant.allowed {
+                true => Decision::Allowed {
+                    reason: String::new(),
+                },
+                false => Decision::Denied,
             };
         }
         let granting = self
@@ -214,6 +291,13 @@ impl Policy {
             },
             None => Decision::Denied,
         }
+    }
+
+    fn granted(&self, user: &User, attempt: &Attempt<'_>) -> Option<&Grant> {
+        let grants = self.grants.as_ref()?.current().iter().rev();
+        let mut matching =
+            grants.filter(|grant| grant.subject.is(user) && grant.what.covers(attempt));
+        matching.next()
     }
 }
 
@@ -410,6 +494,51 @@ mod tests {
             &User::new("jo", &[]),
             &path("/apis/metrics.k8s.io/v1beta1")
         ));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn grants_decide_before_roles_and_change_over_time() {
+        let account = Subject::ServiceAccount {
+            namespace: "kube-system".to_owned(),
+            name: "metrics-server".to_owned(),
+        };
+        let grant = |subresource: &str, allowed| Grant {
+            subject: account.clone(),
+            what: What::Resource {
+                group: String::new(),
+                resource: "nodes".to_owned(),
+                subresource: subresource.to_owned(),
+            },
+            allowed,
+        };
+        let path = Grant {
+            subject: Subject::User("system:anonymous".to_owned()),
+            what: What::Path("/livez".to_owned()),
+            allowed: false,
+        };
+        let denied = vec![grant("metrics", false), grant("stats", true), path];
+        let later = tokio::time::Duration::from_secs(40);
+        let mut policy = Policy::new();
+        policy.refine(Script::new(
+            tokio::time::Instant::now(),
+            vec![(tokio::time::Duration::ZERO, denied), (later, Vec::new())],
+        ));
+        let may =
+            |policy: &Policy, what| policy.may_get_nodes("kube-system", "metrics-server", what);
+        assert_eq!(
+            (may(&policy, "metrics"), may(&policy, "stats")),
+            (false, true)
+        );
+        let livez = Attempt {
+            verb: "get",
+            path: "/livez",
+            ..Attempt::default()
+        };
+        let anonymous = User::anonymous();
+        assert_eq!(policy.authorize(&anonymous, &livez), Decision::Denied);
+        tokio::time::advance(later).await;
+        assert!(may(&policy, "metrics"), "the role has it again");
+        assert_ne!(policy.authorize(&anonymous, &livez), Decision::Denied);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What the API server answers: JSON documents, Go's plain texts, failures.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header;
 use serde_json::{Map, Value, json};
@@ -135,6 +137,18 @@ impl Failure {
         let message = "the request has been made before all known HTTP paths have been \
                        installed, please try again";
         Self::new(503, "ServiceUnavailable", message.into()).retry_after(5)
+    }
+
+    /// 429 while the watch cache is being built.
+    ///
+    /// Source: apiserver `pkg/storage/cacher/ready.go`, `util.go:
+    /// calculateRetryAfterForUnreadyCache`.
+    pub(crate) fn cache_not_ready(since: Duration) -> Self {
+        let seconds = (0.06 * since.as_secs_f64()).exp().clamp(1.0, 30.0);
+        // Go rounds towards zero, and so does this.
+        let seconds = (1..=30).rev().find(|whole| f64::from(*whole) <= seconds);
+        Self::new(429, "TooManyRequests", "storage is (re)initializing".into())
+            .retry_after(seconds.unwrap_or(1))
     }
 
     /// 504 after the request limit.

@@ -95,11 +95,24 @@ pub(super) const ROLES: &[Role] = &[
             may(READ, &["metrics.k8s.io"], &["pods", "nodes"]),
         ],
     },
+    // No role of Kubernetes: somebody who may see the whole cluster, and can
+    // lose a part of that.
+    Role {
+        kind: "ClusterRole",
+        name: "cluster-viewer",
+        rules: &[
+            may(READ, CORE, &["nodes", "pods", "services", "configmaps"]),
+            may(READ, &["apiregistration.k8s.io"], &["apiservices"]),
+            may(READ, &["metrics.k8s.io"], &["pods", "nodes"]),
+        ],
+    },
     Role {
         kind: "ClusterRole",
         name: "system:metrics-server",
         rules: &[
-            may(&["get"], CORE, &["nodes/metrics"]),
+            // The first from 0.6 on, the second before: a cluster here has
+            // the role of the release that runs in it.
+            may(&["get"], CORE, &["nodes/metrics", "nodes/stats"]),
             may(READ, CORE, &["pods", "nodes"]),
         ],
     },

@@ -45,10 +45,7 @@ pub(crate) fn millis(millis: u64) -> Sampler {
 /// A script of states; times in milliseconds.
 pub(crate) fn script(entries: &[(u64, State)]) -> Script<Behaviour> {
     let entry = |(at, state): &(u64, State)| {
-        let behaviour = Behaviour {
-            state: *state,
-            latency: millis(1),
-        };
+        let behaviour = Behaviour::new(*state, millis(1));
         (Duration::from_millis(*at), behaviour)
     };
     Script::new(Instant::now(), entries.iter().map(entry).collect())
@@ -189,7 +186,7 @@ fn config(
     policy.bind("viewers", None, "view", Subject::User("jo".to_owned()));
     ApiServerConfig {
         addresses: vec![address(API)],
-        identity: cluster.issue(&leaf("kube-apiserver", &[], Usage::Server, now)),
+        identity: Script::always(cluster.issue(&leaf("kube-apiserver", &[], Usage::Server, now))),
         client_ca: cluster.certificate(),
         tokens: vec![
             token(ADMIN, User::new("admin", &["system:masters"])),
@@ -202,13 +199,13 @@ fn config(
         policy,
         behaviour,
         aggregation: AggregationConfig {
-            front_proxy: authority("front-proxy", now).issue(&leaf(
+            front_proxy: Script::always(authority("front-proxy", now).issue(&leaf(
                 "front-proxy-client",
                 &[],
                 Usage::Client,
                 now,
-            )),
-            routing,
+            ))),
+            routing: Script::always(routing),
             resync_phase,
             timing: Timing {
                 informer: millis(1),

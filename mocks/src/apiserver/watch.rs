@@ -2,17 +2,19 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::{Either, select};
 use futures_util::stream::{LocalBoxStream, StreamExt, unfold};
 use http::header;
 use seam::Random;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::behaviour::Behaviour;
+use super::behaviour::{Behaviour, Watches};
 use super::list;
 use super::negotiate::Representation;
 use super::reply::{self, Failure};
@@ -179,15 +181,20 @@ impl Events {
     async fn next(&mut self) -> Option<Bytes> {
         loop {
             super::behaviour::responsive(&self.behaviour).await;
+            super::behaviour::told(&self.behaviour).await;
             if let Some(piece) = self.pieces.pop_front() {
                 return Some(piece);
             }
             let wake = self.bookmark.unwrap_or(self.end).min(self.end);
             let change = self.live.as_mut()?.next();
-            match tokio::time::timeout_at(wake, change).await {
-                Ok(change) => self.tell(&change),
-                Err(_) if wake >= self.end => return None,
-                Err(_) => {
+            let change = tokio::time::timeout_at(wake, change);
+            match before_change(&self.behaviour, change).await {
+                None if self.behaviour.current().watches == Watches::Initializing => return None,
+                // Something else became of the API server.
+                None => {}
+                Some(Ok(change)) => self.tell(&change),
+                Some(Err(_)) if wake >= self.end => return None,
+                Some(Err(_)) => {
                     let bookmark = self.bookmark_event(false);
                     self.pieces.push_back(bookmark);
                     self.bookmark = Some(next_bookmark(Instant::now(), self.end));
@@ -240,6 +247,18 @@ impl Events {
         }
         let object = json!({"kind": kind, "apiVersion": version, "metadata": metadata});
         reply::to_line(&json!({"type": "BOOKMARK", "object": object}))
+    }
+}
+
+/// What `future` comes to, unless the API server's behaviour changes before.
+async fn before_change<T>(
+    behaviour: &Script<Behaviour>,
+    future: impl Future<Output = T>,
+) -> Option<T> {
+    let changed = behaviour.changed();
+    match select(pin!(future), pin!(changed)).await {
+        Either::Left((value, _)) => Some(value),
+        Either::Right(((), _)) => None,
     }
 }
 
@@ -329,10 +348,7 @@ mod tests {
     }
 
     fn always_up() -> Script<Behaviour> {
-        let up = Behaviour {
-            state: State::Up,
-            latency: Rc::new(|| Duration::ZERO),
-        };
+        let up = Behaviour::new(State::Up, Rc::new(|| Duration::ZERO));
         Script::new(Instant::now(), vec![(Duration::ZERO, up)])
     }
 

@@ -55,8 +55,10 @@ pub async fn run(host: Host, access: ApiAccess, timetable: Timetable, recorder: 
     }
 }
 
+/// What a complete listing says of the metrics API.
+///
 /// Source: `ServerGroupsAndResources`.
-fn complete_listing(
+pub(super) fn complete_listing(
     listing: Result<Listing, RestError>,
     resources: &Result<String, RestError>,
 ) -> (Outcome, String) {
@@ -76,7 +78,7 @@ fn complete_listing(
 }
 
 /// Source: `ServerResourcesForGroupVersion`.
-async fn resources(rest: &Rest) -> Result<String, RestError> {
+pub(super) async fn resources(rest: &Rest) -> Result<String, RestError> {
     #[derive(Deserialize, Default)]
     struct List {
         #[serde(default)]

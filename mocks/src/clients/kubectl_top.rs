@@ -1,9 +1,6 @@
 //! `kubectl top nodes`, again and again.
 //!
 //! Source: `kubectl/pkg/cmd/top/top_node.go`, `kubectl/pkg/cmd/util/helpers.go`.
-//!
-//! DIFFERENCE: a real user's every call is a new process with a new connection
-//! to the API server; this client keeps its connection between calls.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -16,20 +13,33 @@ use tokio::time::Instant;
 use super::groups::{self, Listing};
 use super::rest::{Answer, JSON, Rest, RestError, Subject};
 use super::table::{self, Resources};
-use super::{ApiAccess, Grid, NODES, Timetable};
+use super::{Entry, Grid, NODES, Restarted, Timetable};
 use crate::event::{Event, Observer, Outcome, Recorder};
 
-const USER_AGENT: &str = "kubectl/v1.36.0 (linux/amd64) kubernetes/0000000";
+pub(super) const USER_AGENT: &str = "kubectl/v1.36.0 (linux/amd64) kubernetes/0000000";
 
 /// What one call printed, and which request decided it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Printed {
-    target: &'static str,
-    outcome: Outcome,
+pub(super) struct Printed {
+    pub(super) target: String,
+    pub(super) outcome: Outcome,
     /// Exit code.
-    code: u8,
+    pub(super) code: u8,
     /// Standard output if the code is 0, standard error otherwise.
-    text: String,
+    pub(super) text: String,
+}
+
+impl Printed {
+    /// As reports show it.
+    pub(super) fn event(self, asked: Instant) -> Event {
+        Event::Response {
+            observer: Observer::KubectlTop,
+            text: first_line(&self.text),
+            target: self.target,
+            outcome: self.outcome,
+            took: asked.elapsed(),
+        }
+    }
 }
 
 /// Calls `kubectl top nodes` for ever.
@@ -42,21 +52,14 @@ struct Printed {
 /// the metrics API: 503 if it is stale, 404 if it is absent, as a request for
 /// `/apis/metrics.k8s.io/v1beta1` is answered. The document that says so is a
 /// 200, which nobody who counts successes wants to see.
-pub async fn run(host: Host, access: ApiAccess, timetable: Timetable, recorder: Rc<dyn Recorder>) {
-    let rest = Rest::new(&host, access, USER_AGENT);
+pub async fn run(host: Host, entry: Entry, timetable: Timetable, recorder: Rc<dyn Recorder>) {
+    let kubectl = Restarted::new(&host, entry, USER_AGENT);
     let mut grid = Grid::new(timetable);
     loop {
         grid.next().await;
         let asked = Instant::now();
-        let printed = top_nodes(&rest).await;
-        let event = Event::Response {
-            observer: Observer::KubectlTop,
-            target: printed.target.to_owned(),
-            outcome: printed.outcome,
-            text: first_line(&printed.text),
-            took: asked.elapsed(),
-        };
-        recorder.record(host.name(), event);
+        let printed = top_nodes(&kubectl.next()).await;
+        recorder.record(host.name(), printed.event(asked));
     }
 }
 
@@ -75,14 +78,8 @@ const UNAVAILABLE: &str = "Metrics API not available";
 
 /// Source: `top_node.go RunTopNode`.
 async fn top_nodes(rest: &Rest) -> Printed {
-    if let Err(error) = groups::legacy_api(rest).await {
-        return failed("/api", &error);
-    }
-    match groups::apis(rest).await {
-        Err(error) => return failed("/apis", &error),
-        Ok(Listing::Absent) => return complaint(GROUP_PATH, 404, UNAVAILABLE),
-        Ok(Listing::Stale) => return complaint(GROUP_PATH, 503, UNAVAILABLE),
-        Ok(Listing::Current(_) | Listing::Legacy) => {}
+    if let Some(printed) = without_metrics_api(rest).await {
+        return printed;
     }
     let path = PathAndQuery::from_static(NODES);
     let metrics = match rest
@@ -99,7 +96,7 @@ async fn top_nodes(rest: &Rest) -> Printed {
     match rest.get(&path, JSON, Subject::Get("nodes")).await {
         Err(error) => failed("/api/v1/nodes", &error),
         Ok(answer) => Printed {
-            target: NODES,
+            target: NODES.to_owned(),
             outcome: Outcome::Status(200),
             code: 0,
             text: table::nodes(&metrics, allocatable(&answer)),
@@ -107,18 +104,33 @@ async fn top_nodes(rest: &Rest) -> Printed {
     }
 }
 
-fn complaint(target: &'static str, status: u16, text: &str) -> Printed {
+/// What is printed if discovery says that there are no metrics.
+///
+/// Source: `top_node.go RunTopNode`, `top_pod.go RunTopPod`.
+pub(super) async fn without_metrics_api(rest: &Rest) -> Option<Printed> {
+    if let Err(error) = groups::legacy_api(rest).await {
+        return Some(failed("/api", &error));
+    }
+    match groups::apis(rest).await {
+        Err(error) => Some(failed("/apis", &error)),
+        Ok(Listing::Absent) => Some(complaint(GROUP_PATH, 404, UNAVAILABLE)),
+        Ok(Listing::Stale) => Some(complaint(GROUP_PATH, 503, UNAVAILABLE)),
+        Ok(Listing::Current(_) | Listing::Legacy) => None,
+    }
+}
+
+pub(super) fn complaint(target: &str, status: u16, text: &str) -> Printed {
     Printed {
-        target,
+        target: target.to_owned(),
         outcome: Outcome::Status(status),
         code: 1,
         text: format!("error: {text}"),
     }
 }
 
-fn failed(target: &'static str, error: &RestError) -> Printed {
+pub(super) fn failed(target: &str, error: &RestError) -> Printed {
     Printed {
-        target,
+        target: target.to_owned(),
         outcome: error.outcome(),
         code: 1,
         text: error_text(error),
@@ -189,7 +201,7 @@ struct Metadata {
     name: String,
 }
 
-fn items<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Vec<T> {
+pub(super) fn items<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Vec<T> {
     #[derive(Deserialize)]
     struct List<T> {
         items: Vec<T>,
@@ -207,6 +219,7 @@ mod tests {
     use http_body_util::Full;
     use hyper::body::Incoming;
 
+    use super::super::ApiAccess;
     use crate::http_client::testing::{Pipes, TestClock, answer, any_tls, paused, plain, serve};
 
     /// A phase of the API server.
@@ -303,7 +316,7 @@ mod tests {
             ] {
                 phase.set(now);
                 let outcome = Outcome::Status(outcome);
-                let text = text.to_owned();
+                let (text, target) = (text.to_owned(), target.to_owned());
                 assert_eq!(
                     top_nodes(&rest).await,
                     Printed {

@@ -7,21 +7,31 @@
 //! - `groups`: both forms of API discovery;
 //! - [`kubectl_top`]: `kubectl top nodes`, with its `table`;
 //! - [`hpa`]: the horizontal pod autoscaler, with its `pod_groups`;
+//! - [`kubectl_top_pods`]: `kubectl top pods`;
+//! - [`kubectl_wait`]: `kubectl wait` for the APIService or the pod;
 //! - [`discovery`]: whoever lists the server's resources;
+//! - [`namespace_controller`]: a namespace that cannot be deleted before that;
+//! - [`controller_manager`]: controllers that do not start before that;
 //! - [`witness`]: looks the moment something may have changed.
 
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use seam::Host;
 use tokio::time::{Instant, sleep_until};
 
 use crate::http_client::Target;
+use rest::Rest;
 
+pub mod controller_manager;
 pub mod discovery;
 mod groups;
 pub mod hpa;
 pub mod kubectl_top;
+pub mod kubectl_top_pods;
+pub mod kubectl_wait;
+pub mod namespace_controller;
 mod pod_groups;
 mod rest;
 mod table;
@@ -43,6 +53,44 @@ pub struct ApiAccess {
     pub tls: Arc<rustls::ClientConfig>,
     /// Its bearer token, if it has one.
     pub token: Option<String>,
+}
+
+/// How one `kubectl` after the other reaches an API server.
+#[derive(Clone)]
+pub enum Entry {
+    /// There is one API server.
+    Direct(ApiAccess),
+    /// A load balancer stands before several: each call gives the next.
+    Balanced(Rc<dyn Fn() -> ApiAccess>),
+}
+
+/// A client that is started again and again.
+///
+/// DIFFERENCE: a real user's every call is a new process with a new connection
+/// to the API server; where there is one API server, its connection is kept
+/// between calls.
+enum Restarted {
+    Kept(Rc<Rest>),
+    Anew(Box<dyn Fn() -> Rest>),
+}
+
+impl Restarted {
+    fn new(host: &Host, entry: Entry, user_agent: &'static str) -> Self {
+        match entry {
+            Entry::Direct(access) => Self::Kept(Rc::new(Rest::new(host, access, user_agent))),
+            Entry::Balanced(next) => {
+                let host = host.clone();
+                Self::Anew(Box::new(move || Rest::new(&host, next(), user_agent)))
+            }
+        }
+    }
+
+    fn next(&self) -> Rc<Rest> {
+        match self {
+            Self::Kept(rest) => Rc::clone(rest),
+            Self::Anew(start) => Rc::new(start()),
+        }
+    }
 }
 
 /// When a client asks.

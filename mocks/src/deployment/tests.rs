@@ -91,6 +91,7 @@ impl PodFactory for Templates {
             store: self.store.clone(),
             recorder: Rc::clone(&self.recorder),
             apiserver_reachable: Rc::new(|| true),
+            write_latency: Rc::new(|| std::time::Duration::ZERO),
         };
         Pod::new(config, parts)
     }

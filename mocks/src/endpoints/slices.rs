@@ -166,7 +166,8 @@ impl Controller {
         if plan.is_done() {
             return;
         }
-        tokio::time::sleep((self.config.write_latency)()).await;
+        let datastore = (self.config.api_server.current().write_latency)();
+        tokio::time::sleep((self.config.write_latency)() + datastore).await;
         serving(&self.config.api_server).await;
         self.tell(service, plan.wanted.iter().map(|(slice, _)| slice));
         for (mut slice, current) in plan.wanted {

@@ -6,6 +6,7 @@
 //!
 //! - [`behaviour`]: the parts of a behaviour;
 //! - [`attempts`]: what the next attempts meet, one after the other;
+//! - `authorization`: who may read its metrics;
 //! - [`flaw`]: what is wrong with single pods' series;
 //! - `certificate`: the certificate it asks for, made when first shown;
 //! - `sampling`: when usage is read, and what it was then;
@@ -36,6 +37,7 @@ use crate::script::Script;
 use crate::tls::{self, ClientAuth};
 
 pub mod attempts;
+mod authorization;
 pub mod behaviour;
 mod certificate;
 pub mod flaw;
@@ -43,6 +45,7 @@ mod sampling;
 mod scrape;
 
 pub use attempts::{Attempt, Attempts};
+pub use authorization::{Authorizer, Review};
 pub use behaviour::{
     Access, Certificate, Effects, Endpoint, Fault, Issuer, KubeletBehaviour, KubeletState, Latency,
     Payload, Timestamps,
@@ -72,6 +75,8 @@ pub struct KubeletConfig {
     pub seed: Rc<str>,
     /// The bearer token that it knows. Any other is unauthorized.
     pub token: Rc<str>,
+    /// Whom it asks whether metrics may be read.
+    pub authorizer: Authorizer,
 }
 
 /// What a node's wall clock showed, or would have shown, some nanoseconds

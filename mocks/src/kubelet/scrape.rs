@@ -21,6 +21,7 @@ use crate::exposition::{self, Include, Marks, Samples};
 use crate::http_server::{Handler, Request, Response};
 
 use super::attempts::Attempt;
+use super::authorization::Authorization;
 use super::flaw;
 use super::sampling::Sampler;
 use super::{
@@ -70,6 +71,7 @@ struct Inner {
     host: Host,
     config: KubeletConfig,
     recorder: Rc<dyn Recorder>,
+    authorization: Authorization,
     /// What the node's clock showed when the process started, in seconds.
     started_seconds: i64,
     sampler: RefCell<Sampler>,
@@ -91,6 +93,7 @@ impl Scrapes {
             garbage: RefCell::new(host.random("kubelet/garbage")),
             last_length: Cell::new(0),
             busy_until: RefCell::default(),
+            authorization: Authorization::new(Rc::clone(&config.authorizer), USER),
             host,
             config,
             recorder,
@@ -133,10 +136,15 @@ impl Inner {
             Attempt::Slow(extra) => extra,
             _ => Duration::ZERO,
         };
-        tokio::time::sleep(self.duration(behaviour, &request.path) + extra).await;
-        let response = match attempt {
-            Attempt::Status(status) => refusal(status, USER),
-            _ => self.scrape(&request),
+        let response = match (self.unauthorized(behaviour, &request).await, attempt) {
+            (Some(refused), _) => refused,
+            (None, attempt) => {
+                tokio::time::sleep(self.duration(behaviour, &request.path) + extra).await;
+                match attempt {
+                    Attempt::Status(status) => refusal(status, USER),
+                    _ => self.scrape(&request),
+                }
+            }
         };
         self.record(Event::KubeletServed {
             status: response.status,
@@ -145,6 +153,22 @@ impl Inner {
             return response.with_header(header::CONNECTION, "close");
         }
         response
+    }
+
+    /// The refusal that the API server's answer about metrics-server's rights
+    /// makes of a request.
+    async fn unauthorized(
+        &self,
+        behaviour: &KubeletBehaviour,
+        request: &Request,
+    ) -> Option<Response> {
+        let access = behaviour.access;
+        let shown = bearer_token(&request.headers);
+        let is_known = shown.is_some_and(|token| *token == *self.config.token);
+        if access.always_allow || !access.webhook || !is_known {
+            return None;
+        }
+        self.authorization.check("metrics").await.err()
     }
 
     /// How long the answer to a request that has just come takes.

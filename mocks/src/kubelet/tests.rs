@@ -64,6 +64,7 @@ impl World {
             authority: Rc::clone(&authority),
             seed: "7".into(),
             token: TOKEN.into(),
+            authorizer: Rc::new(|_| Review::Allowed),
         };
         host.spawn(run(host.clone(), config, recording.clone()));
         Self {

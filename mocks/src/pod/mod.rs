@@ -25,6 +25,7 @@ use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
 use seam::{Host, Timestamp};
@@ -91,6 +92,9 @@ pub struct PodParts {
     pub recorder: Rc<dyn Recorder>,
     /// Whether the kubelet can write to the API server now.
     pub apiserver_reachable: Rc<dyn Fn() -> bool>,
+    /// How long a write to the API server's datastore takes besides
+    /// [`PodConfig::status_latency`].
+    pub write_latency: Rc<dyn Fn() -> Duration>,
 }
 
 /// A handle to the pod. Cloning gives another.
@@ -107,6 +111,7 @@ struct Shared {
     store: Store,
     recorder: Rc<dyn Recorder>,
     apiserver_reachable: Rc<dyn Fn() -> bool>,
+    write_latency: Rc<dyn Fn() -> Duration>,
     probe_tls: Arc<rustls::ClientConfig>,
     belief: Belief,
     events: EventLog,
@@ -239,6 +244,7 @@ impl Pod {
                 store: parts.store,
                 recorder: parts.recorder,
                 apiserver_reachable: parts.apiserver_reachable,
+                write_latency: parts.write_latency,
                 probe_tls,
                 belief,
                 events,

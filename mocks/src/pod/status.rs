@@ -95,7 +95,7 @@ impl Manager<'_> {
         if status == self.written || !(shared.apiserver_reachable)() {
             return;
         }
-        sleep(shared.config.status_latency).await;
+        sleep(shared.config.status_latency + (shared.write_latency)()).await;
         if !(shared.apiserver_reachable)() {
             return;
         }

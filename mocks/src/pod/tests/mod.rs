@@ -183,6 +183,7 @@ impl World {
                 let reachable = Rc::clone(&reachable);
                 Rc::new(move || reachable.get())
             },
+            write_latency: Rc::new(|| Duration::ZERO),
         };
         let pod = Pod::new(config, parts);
         let running = pod.clone();

@@ -1,0 +1,333 @@
+//! `aggregation`, `service` and `authentication`: the objects that make the
+//! metrics API part of the cluster's.
+
+use std::time::Duration;
+
+use super::api_server::{check_validity, usual_validity};
+use super::code::Code;
+use super::decoder::{Decoder, Item, Object};
+use super::diagnostic::Diagnostic;
+use super::model::{
+    Aggregation, Authentication, CaBundle, FrontProxy, FrontProxyIssuer, Service, ServiceReference,
+    TargetPort,
+};
+use super::tree::Value;
+
+/// The availability controller looks at every APIService this often.
+/// Source: `kube-aggregator/pkg/controllers/status/remote/
+/// remote_available_controller.go NewAvailableConditionController`.
+const RESYNC: Duration = Duration::from_secs(30);
+
+/// metrics-server's Service. Source: metrics-server
+/// `manifests/base/service.yaml`.
+const NAMESPACE: &str = "kube-system";
+const SERVICE: &str = "metrics-server";
+const PORT: u16 = 443;
+const PORT_NAME: &str = "https";
+const LABEL: (&str, &str) = ("k8s-app", "metrics-server");
+
+/// Both priorities of its APIService. Source: metrics-server
+/// `manifests/base/apiservice.yaml`.
+const PRIORITY: u32 = 100;
+
+/// The common name of the aggregation layer's certificate, and the one that
+/// extension servers let through. Source: kubeadm
+/// `app/constants FrontProxyClientCertCommonName`.
+const FRONT_PROXY_CLIENT: &str = "front-proxy-client";
+
+/// Keys of `aggregation` that are times or hold for the whole run.
+pub(crate) const FIXED_KEYS: [(&str, &str); 4] = [
+    (
+        "registeredAt",
+        "it is a time already: set it on `aggregation`",
+    ),
+    ("deletedAt", "it is a time already: set it on `aggregation`"),
+    ("available", "it says what held before the run"),
+    (
+        "resyncPhase",
+        "the controller's timer runs on: set it on `aggregation`",
+    ),
+];
+
+/// Keys of `service` that are times.
+pub(crate) const FIXED_SERVICE_KEYS: [(&str, &str); 2] = [
+    ("createdAt", "it is a time already: set it on `service`"),
+    ("deletedAt", "it is a time already: set it on `service`"),
+];
+
+/// Reads `aggregation`.
+pub(crate) fn aggregation(
+    decoder: &mut Decoder,
+    item: Item<'_>,
+    until: Option<Duration>,
+) -> Option<Aggregation> {
+    let mut object = decoder.object(item)?;
+    let (registered_at, deleted_at) = presence(decoder, &mut object, "registeredAt", until);
+    let available = object.or(decoder, "available", false, Decoder::boolean);
+    let insecure = object.required(decoder, "insecureSkipTLSVerify", Decoder::boolean);
+    let ca_bundle = object.optional(decoder, "caBundle", authority);
+    let service = object.or(decoder, "service", usual_reference(), reference);
+    let group_priority = object.or(
+        decoder,
+        "groupPriorityMinimum",
+        PRIORITY,
+        |decoder, item| priority(decoder, item, 20_000),
+    );
+    let version_priority = object.or(decoder, "versionPriority", PRIORITY, |decoder, item| {
+        priority(decoder, item, 1000)
+    });
+    let endpoint_routing = object.required(decoder, "routing", |decoder, item| {
+        decoder.word(item, &[("clusterIP", false), ("endpoint", true)])
+    });
+    let resync_phase = object.optional(decoder, "resyncPhase", resync_phase);
+    let front_proxy = object.or(decoder, "frontProxy", usual_front_proxy(), front_proxy);
+    if let (Some(true), Some(Some(bundle))) = (insecure, ca_bundle)
+        && bundle != CaBundle::Absent
+        && let Some(item) = object.item("caBundle")
+    {
+        decoder.note(Diagnostic::at(
+            Code::Contradiction,
+            item.span(),
+            "`caBundle` decides nothing while `insecureSkipTLSVerify` is true, and Kubernetes refuses both together",
+            "add `insecureSkipTLSVerify: false` beside it",
+        ));
+    }
+    object.finish(decoder);
+    Some(Aggregation {
+        registered_at: registered_at?,
+        deleted_at: deleted_at?,
+        available: available?,
+        insecure_skip_tls_verify: insecure?,
+        ca_bundle: ca_bundle?.unwrap_or(CaBundle::Cluster),
+        service: service?,
+        group_priority_minimum: group_priority?,
+        version_priority: version_priority?,
+        endpoint_routing: endpoint_routing?,
+        resync_phase: resync_phase?,
+        front_proxy: front_proxy?,
+    })
+}
+
+type Presence = (Option<Duration>, Option<Option<Duration>>);
+
+/// When an object is created, under the key `created`, and deleted.
+fn presence(
+    decoder: &mut Decoder,
+    object: &mut Object<'_>,
+    created: &'static str,
+    until: Option<Duration>,
+) -> Presence {
+    let time = |decoder: &mut Decoder, item: Item<'_>| decoder.time(item, until);
+    let created_at = object.or(decoder, created, Duration::ZERO, time);
+    let deleted_at = object.optional(decoder, "deletedAt", time);
+    if let (Some(from), Some(Some(to))) = (created_at, deleted_at)
+        && to <= from
+        && let Some(item) = object.item("deletedAt")
+    {
+        decoder.note(Diagnostic::at(
+            Code::Contradiction,
+            item.span(),
+            format!("the object is deleted before it exists: `deletedAt` is not after `{created}`"),
+            format!("choose `deletedAt` later than `{created}`"),
+        ));
+    }
+    (created_at, deleted_at)
+}
+
+fn authority(decoder: &mut Decoder, item: Item<'_>) -> Option<CaBundle> {
+    decoder.word(
+        item,
+        &[
+            ("cluster", CaBundle::Cluster),
+            ("unknown", CaBundle::Unknown),
+            ("none", CaBundle::Absent),
+        ],
+    )
+}
+
+fn usual_reference() -> ServiceReference {
+    ServiceReference {
+        namespace: NAMESPACE.to_owned(),
+        name: SERVICE.to_owned(),
+        port: PORT,
+    }
+}
+
+fn reference(decoder: &mut Decoder, item: Item<'_>) -> Option<ServiceReference> {
+    let mut object = decoder.object(item)?;
+    let usual = usual_reference();
+    let namespace = object.or(decoder, "namespace", usual.namespace, object_name);
+    let name = object.or(decoder, "name", usual.name, object_name);
+    let port = object.or(decoder, "port", usual.port, Decoder::port);
+    object.finish(decoder);
+    Some(ServiceReference {
+        namespace: namespace?,
+        name: name?,
+        port: port?,
+    })
+}
+
+fn object_name(decoder: &mut Decoder, item: Item<'_>) -> Option<String> {
+    let name = decoder.text(item)?;
+    decoder
+        .object_name(name, item.span())
+        .then(|| name.to_owned())
+}
+
+/// Source: `kube-aggregator/pkg/apis/apiregistration/validation/validation.go
+/// ValidateAPIService`.
+fn priority(decoder: &mut Decoder, item: Item<'_>, most: u64) -> Option<u32> {
+    let priority = decoder.integer(item, 1..=most)?;
+    u32::try_from(priority).ok()
+}
+
+fn resync_phase(decoder: &mut Decoder, item: Item<'_>) -> Option<Duration> {
+    let phase = decoder.duration(item)?;
+    if phase < RESYNC {
+        return Some(phase);
+    }
+    decoder.note(Diagnostic::at(
+        Code::Contradiction,
+        item.span(),
+        "the phase of the resync is not below its period",
+        "the controller looks every 30s: choose a phase below that",
+    ));
+    None
+}
+
+fn usual_front_proxy() -> FrontProxy {
+    let (not_before_ns, not_after_ns) = usual_validity();
+    FrontProxy {
+        issuer: FrontProxyIssuer::FrontProxy,
+        common_name: FRONT_PROXY_CLIENT.to_owned(),
+        not_before_ns,
+        not_after_ns,
+    }
+}
+
+fn front_proxy(decoder: &mut Decoder, item: Item<'_>) -> Option<FrontProxy> {
+    let mut object = decoder.object(item)?;
+    let usual = usual_front_proxy();
+    let issuer = object.or(decoder, "issuer", usual.issuer, |decoder, item| {
+        decoder.word(
+            item,
+            &[
+                ("front-proxy", FrontProxyIssuer::FrontProxy),
+                ("cluster", FrontProxyIssuer::Cluster),
+                ("unknown", FrontProxyIssuer::Unknown),
+            ],
+        )
+    });
+    let common_name = object.or(decoder, "commonName", usual.common_name, object_name);
+    let not_before = object.or(
+        decoder,
+        "notBefore",
+        usual.not_before_ns,
+        Decoder::signed_duration,
+    );
+    let not_after = object.or(
+        decoder,
+        "notAfter",
+        usual.not_after_ns,
+        Decoder::signed_duration,
+    );
+    check_validity(decoder, item, not_before, not_after);
+    object.finish(decoder);
+    Some(FrontProxy {
+        issuer: issuer?,
+        common_name: common_name?,
+        not_before_ns: not_before?,
+        not_after_ns: not_after?,
+    })
+}
+
+/// Reads `service`.
+pub(crate) fn service(
+    decoder: &mut Decoder,
+    item: Item<'_>,
+    until: Option<Duration>,
+) -> Option<Service> {
+    let mut object = decoder.object(item)?;
+    let (created_at, deleted_at) = presence(decoder, &mut object, "createdAt", until);
+    let namespace = object.or(decoder, "namespace", NAMESPACE.to_owned(), object_name);
+    let name = object.or(decoder, "name", SERVICE.to_owned(), object_name);
+    let port = object.or(decoder, "port", PORT, Decoder::port);
+    let text = |decoder: &mut Decoder, item: Item<'_>| decoder.text(item).map(str::to_owned);
+    let port_name = object.or(decoder, "portName", PORT_NAME.to_owned(), text);
+    let usual_target = TargetPort::Name(PORT_NAME.to_owned());
+    let target_port = object.or(decoder, "targetPort", usual_target, target_port);
+    let app_protocol = object.optional(decoder, "appProtocol", text);
+    let usual_selector = vec![(LABEL.0.to_owned(), LABEL.1.to_owned())];
+    let selector = object.or(decoder, "selector", usual_selector, |decoder, item| {
+        let named = decoder.named(item)?;
+        let pair = |label: Item<'_>, value: &str| (label.name.to_owned(), value.to_owned());
+        let read: Vec<Option<(String, String)>> = named
+            .into_iter()
+            .filter(|label| !label.node.is_null())
+            .map(|label| decoder.text(label).map(|value| pair(label, value)))
+            .collect();
+        read.into_iter().collect()
+    });
+    let publish = object.required(decoder, "publishNotReadyAddresses", Decoder::boolean);
+    object.finish(decoder);
+    Some(Service {
+        created_at: created_at?,
+        deleted_at: deleted_at?,
+        namespace: namespace?,
+        name: name?,
+        port: port?,
+        port_name: port_name?,
+        target_port: target_port?,
+        app_protocol: app_protocol?,
+        selector: selector?,
+        publish_not_ready_addresses: publish?,
+    })
+}
+
+/// A number, or the name of a container's port.
+fn target_port(decoder: &mut Decoder, item: Item<'_>) -> Option<TargetPort> {
+    let text = decoder.text(item)?;
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return decoder.port(item).map(TargetPort::Number);
+    }
+    Some(TargetPort::Name(text.to_owned()))
+}
+
+/// Reads `authentication`: a ConfigMap, or `{configMap: absent}`.
+pub(crate) fn authentication(decoder: &mut Decoder, item: Item<'_>) -> Option<Authentication> {
+    let usual = Authentication {
+        present: true,
+        client_ca: CaBundle::Cluster,
+        request_header_ca: CaBundle::Cluster,
+        allowed_names: vec![FRONT_PROXY_CLIENT.to_owned()],
+    };
+    let mut object = decoder.object(item)?;
+    let present = object.or(decoder, "configMap", true, |decoder, item| {
+        decoder.word(item, &[("present", true), ("absent", false)])
+    });
+    let client_ca = object.or(decoder, "clientCA", usual.client_ca, authority);
+    let request_header_ca = object.or(
+        decoder,
+        "requestHeaderCA",
+        usual.request_header_ca,
+        authority,
+    );
+    let allowed_names = object.or(
+        decoder,
+        "requestHeaderAllowedNames",
+        usual.allowed_names,
+        |decoder, item| {
+            if matches!(item.node.value, Value::Null) {
+                return Some(Vec::new());
+            }
+            decoder.list(item, object_name)
+        },
+    );
+    object.finish(decoder);
+    Some(Authentication {
+        present: present?,
+        client_ca: client_ca?,
+        request_header_ca: request_header_ca?,
+        allowed_names: allowed_names?,
+    })
+}

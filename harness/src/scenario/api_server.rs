@@ -1,0 +1,113 @@
+//! `apiServer` and `apiServers`.
+
+use std::time::Duration;
+
+use super::code::Code;
+use super::decoder::{Decoder, Item};
+use super::diagnostic::Diagnostic;
+use super::model::{ApiServer, ApiServerState, Clock, Distribution, ServingCertificate, Watches};
+use super::node;
+
+/// A year on either side of the run and more: certificates of a control plane
+/// are valid unless a scenario says otherwise.
+/// Source: kubeadm `app/constants CertificateValidityPeriod`, a year.
+const VALID_NS: (i64, i64) = (-31_536_000_000_000_000, 9 * 31_536_000_000_000_000);
+
+/// Reads one API server; the clock is that of its machine.
+pub(crate) fn api_server(
+    decoder: &mut Decoder,
+    item: Item<'_>,
+    until: Option<Duration>,
+) -> Option<(ApiServer, Clock)> {
+    let mut object = decoder.object(item)?;
+    let state = object.required(decoder, "state", |decoder, item| {
+        decoder.word(
+            item,
+            &[
+                ("Up", ApiServerState::Up),
+                ("Down", ApiServerState::Down),
+                ("Hang", ApiServerState::Hang),
+                ("Starting", ApiServerState::Starting),
+            ],
+        )
+    });
+    let latency = object.required(decoder, "latency", Decoder::distribution);
+    let immediate = Distribution::Constant(Duration::ZERO);
+    let write_latency = object.or(decoder, "writeLatency", immediate, Decoder::distribution);
+    let watches = object.or(decoder, "watches", Watches::Served, |decoder, item| {
+        decoder.word(
+            item,
+            &[
+                ("Served", Watches::Served),
+                ("Silent", Watches::Silent),
+                ("Initializing", Watches::Initializing),
+            ],
+        )
+    });
+    let certificate = object.or(decoder, "certificate", usual_certificate(), certificate);
+    let clock = object.or(decoder, "clock", Clock::default(), |decoder, item| {
+        node::clock(decoder, item, until)
+    });
+    object.finish(decoder);
+    let server = ApiServer {
+        state: state?,
+        latency: latency?,
+        write_latency: write_latency?,
+        watches: watches?,
+        certificate: certificate?,
+    };
+    Some((server, clock?))
+}
+
+fn usual_certificate() -> ServingCertificate {
+    ServingCertificate {
+        trusted: true,
+        not_before_ns: VALID_NS.0,
+        not_after_ns: VALID_NS.1,
+        ips: None,
+    }
+}
+
+fn certificate(decoder: &mut Decoder, item: Item<'_>) -> Option<ServingCertificate> {
+    let mut object = decoder.object(item)?;
+    let trusted = object.or(decoder, "issuer", true, |decoder, item| {
+        decoder.word(item, &[("cluster", true), ("unknown", false)])
+    });
+    let not_before_ns = object.or(decoder, "notBefore", VALID_NS.0, Decoder::signed_duration);
+    let not_after_ns = object.or(decoder, "notAfter", VALID_NS.1, Decoder::signed_duration);
+    let ips = object.optional(decoder, "ips", |decoder, item| {
+        decoder.list(item, Decoder::ip)
+    });
+    check_validity(decoder, item, not_before_ns, not_after_ns);
+    object.finish(decoder);
+    Some(ServingCertificate {
+        trusted: trusted?,
+        not_before_ns: not_before_ns?,
+        not_after_ns: not_after_ns?,
+        ips: ips?,
+    })
+}
+
+/// Notes a certificate that is never valid.
+pub(crate) fn check_validity(
+    decoder: &mut Decoder,
+    item: Item<'_>,
+    not_before: Option<i64>,
+    not_after: Option<i64>,
+) {
+    if let (Some(from), Some(to)) = (not_before, not_after)
+        && from >= to
+    {
+        decoder.note(Diagnostic::at(
+            Code::Contradiction,
+            item.key_span(),
+            "the certificate is never valid: `notBefore` is not before `notAfter`",
+            "both count from the start of the run: write `notBefore: -1h` and `notAfter: 8760h`",
+        ));
+    }
+}
+
+/// What `usual` validity is, for other certificates of the control plane.
+pub(crate) fn usual_validity() -> (i64, i64) {
+    VALID_NS
+}

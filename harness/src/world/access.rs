@@ -1,0 +1,62 @@
+//! Who may do what: the manifests' roles, and what the scenario has changed.
+
+use mocks::apiserver::{Grant, Policy, Subject, What};
+use mocks::script::Script;
+
+use super::Site;
+use super::trust::CLIENT;
+use crate::scenario::model::{RbacRule, RbacSubject};
+use crate::scenario::rbac_resource;
+
+/// The policy of the cluster over time.
+#[must_use]
+pub fn policy(site: &Site) -> Policy {
+    let mut policy = Policy::new();
+    let rbac = &site.scenario.rbac;
+    if rbac.0.iter().all(|(_, rules)| rules.is_empty()) {
+        return policy;
+    }
+    // What the clients of a scenario may do stands in a role, because it can
+    // be taken away: nothing can from `system:masters`.
+    policy.bind(
+        "clients",
+        None,
+        "cluster-viewer",
+        Subject::User(CLIENT.to_owned()),
+    );
+    let entries = rbac.0.iter();
+    let grants = entries.map(|(at, rules)| (*at, rules.iter().map(grant).collect()));
+    policy.refine(Script::new(site.start, grants.collect()));
+    policy
+}
+
+/// Whether the scenario ever says what its clients may do.
+#[must_use]
+pub fn restricts_clients(site: &Site) -> bool {
+    let mut rules = site.scenario.rbac.0.iter().flat_map(|(_, rules)| rules);
+    rules.any(|rule| rule.subject == RbacSubject::Clients)
+}
+
+fn grant(rule: &RbacRule) -> Grant {
+    let account = |name: &str| Subject::ServiceAccount {
+        namespace: "kube-system".to_owned(),
+        name: name.to_owned(),
+    };
+    Grant {
+        subject: match rule.subject {
+            RbacSubject::MetricsServer => account("metrics-server"),
+            RbacSubject::Hpa => account("horizontal-pod-autoscaler"),
+            RbacSubject::Clients => Subject::User(CLIENT.to_owned()),
+            RbacSubject::Anonymous => Subject::User("system:anonymous".to_owned()),
+        },
+        what: match rbac_resource(&rule.object) {
+            Some((group, resource, subresource)) => What::Resource {
+                group: group.to_owned(),
+                resource: resource.to_owned(),
+                subresource: subresource.to_owned(),
+            },
+            None => What::Path(rule.object.clone()),
+        },
+        allowed: rule.allowed,
+    }
+}
