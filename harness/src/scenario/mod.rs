@@ -10,6 +10,7 @@
 //!   plane is made of by `plane`, with `api_server`, `aggregation`, `rbac` and
 //!   `consumers`;
 //! - `changes`: what holds from a later time on, as further layers;
+//! - `shape`: what every mapping looks like;
 //! - `decoder`, `scalars`, `values`: reading with all mistakes noted;
 //! - [`diagnostic`]: how a mistake is shown;
 //! - `settings`: who set what.
@@ -50,6 +51,7 @@ mod rbac;
 mod scalars;
 mod server;
 mod settings;
+pub mod shape;
 mod source;
 mod suggest;
 mod tree;
