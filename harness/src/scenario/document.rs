@@ -18,7 +18,7 @@ use super::model::{Action, ActionKind, Expectation, MetricsServer, Scenario, Tim
 use super::node::Decoded;
 use super::node::NODE;
 use super::plane;
-use super::presets::PRESETS;
+use super::presets::{self, PRESETS};
 use super::rbac::RBAC;
 use super::server::{self, METRICS_SERVER};
 use super::settings;
@@ -91,7 +91,7 @@ pub(crate) static SCENARIO_SHAPE: Shape = Shape::new(
         Key::required(
             "nodes",
             Kind::Named("the node's name", &Kind::Mapping(&NODE)),
-            "{node-1: {}, worker: {count: 3}}",
+            "{node-1: {}}",
             "The cluster's nodes, at least one. Each is what `nodeDefaults` says, refined by what stands here.",
         ),
         Key::given(
@@ -240,25 +240,28 @@ pub(crate) fn read(mut sources: Sources, digest: &str) -> Result<Scenario, Diagn
     }
 }
 
-/// `preset`, and the preset's tree. Without a usable name the first preset
+/// `preset`, and the preset's tree. Without a usable name another preset
 /// stands in, so that the rest of the file is checked all the same.
 fn preset(decoder: &mut Decoder, sources: &mut Sources, file: &Rc<Node>) -> (String, Rc<Node>) {
-    let names: Vec<(&'static str, usize)> = PRESETS
+    let names: Vec<(&'static str, &'static str)> = PRESETS
         .iter()
-        .enumerate()
-        .map(|(index, preset)| (preset.name, index))
+        .map(|preset| (preset.name, preset.name))
         .collect();
-    let chosen = decoder
-        .object(Item::root(file), &SCENARIO_SHAPE)
-        .and_then(|mut head| {
-            head.required(decoder, "preset", |decoder, item| {
-                decoder.word(item, &names)
-            })
-        });
-    let preset = PRESETS[chosen.unwrap_or(0)];
-    let id = sources.add(preset.name, preset.text);
-    let tree = yaml::read(sources, id).expect("presets are YAML: a test reads them all");
-    (preset.name.to_owned(), tree)
+    let root = Item::root(file);
+    let chosen = decoder.object(root, &SCENARIO_SHAPE).and_then(|mut head| {
+        head.required(decoder, "preset", |decoder, item| {
+            decoder.word(item, &names)
+        })
+    });
+    let name = chosen.unwrap_or(presets::FALLBACK);
+    let trees = presets::chain(name).into_iter().map(|preset| {
+        let id = sources.add(preset.name, preset.text);
+        yaml::read(sources, id).expect("presets are YAML: a test reads them all")
+    });
+    // The first is the most particular one.
+    let tree = trees.reduce(|above, below| overlay(&below, &above));
+    let tree = tree.expect("a preset builds on itself at least");
+    (name.to_owned(), tree)
 }
 
 fn decode(

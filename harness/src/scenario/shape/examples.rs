@@ -131,13 +131,19 @@ impl Place {
     }
 
     /// The same within `changes`, where it can stand there: no step on the
-    /// way is fixed, and none leads into a list.
+    /// way is fixed, and none leads into a list. Mappings are left out: their
+    /// keys have examples of their own.
     fn in_changes(&self) -> Option<Example> {
-        let changeable = self.steps.iter().all(|step| match step {
-            Step::Key(_, key) => key.fixed.is_none(),
-            Step::Element => false,
-            Step::Named(_) => true,
-        });
+        let is_mapping = self
+            .key()
+            .kind
+            .is(|kind| matches!(kind, Kind::Mapping(_) | Kind::Named(..)));
+        let changeable = !is_mapping
+            && self.steps.iter().all(|step| match step {
+                Step::Key(_, key) => key.fixed.is_none(),
+                Step::Element => false,
+                Step::Named(_) => true,
+            });
         let change = format!(
             "{{at: 10s, {}",
             value(&self.steps, false).strip_prefix('{')?
@@ -202,7 +208,7 @@ fn scenario(context: &str, example: &str) -> String {
     let least: Vec<String> = required
         .map(|key| format!("{}: {}", key.name, key.example))
         .collect();
-    let mut tree = overlay(&read(&least.join("\n")), &read("until: 90s"));
+    let mut tree = overlay(&read(&least.join("\n")), &read("until: 60s"));
     for layer in context.lines().chain([example]) {
         if !layer.trim().is_empty() {
             tree = overlay(&tree, &read(layer));

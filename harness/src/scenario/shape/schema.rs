@@ -84,7 +84,7 @@ impl Writer {
         let mut mapping = object(shape.doc, properties);
         if mode == Mode::Whole {
             let required: Vec<&str> = keys
-                .filter(|key| key.presence == Presence::Required)
+                .filter(|key| required(key, mode))
                 .map(|key| key.name)
                 .collect();
             require(&mut mapping, &required, shape.choice);
@@ -105,9 +105,9 @@ impl Writer {
                 properties.insert(key.name.to_owned(), self.property(key, Mode::Change));
             }
             let mut mapping = object(own.doc, properties);
-            let required = own.keys.iter();
-            let required: Vec<&str> = required
-                .filter(|key| key.presence == Presence::Required)
+            let keys = own.keys.iter();
+            let required: Vec<&str> = keys
+                .filter(|key| required(key, Mode::Whole))
                 .map(|key| key.name)
                 .collect();
             require(&mut mapping, &required, own.choice);
@@ -118,6 +118,9 @@ impl Writer {
 
     fn property(&mut self, key: &'static Key, mode: Mode) -> Value {
         let mut schema = self.kind(&key.kind, mode);
+        if matches!(key.kind, Kind::Named(..)) && required(key, mode) {
+            schema.insert("minProperties".to_owned(), 1.into());
+        }
         if key.presence == Presence::Optional {
             schema = Map::from_iter([("anyOf".to_owned(), json!([schema, { "type": "null" }]))]);
         }
@@ -161,6 +164,10 @@ impl Writer {
         };
         schema
     }
+}
+
+fn required(key: &Key, mode: Mode) -> bool {
+    key.presence == Presence::Required && mode == Mode::Whole
 }
 
 fn object(doc: &str, properties: Map<String, Value>) -> Map<String, Value> {
