@@ -68,7 +68,7 @@ static CONSUMER: Shape = Shape::new(
             "Available",
             "What a `kubectl-wait` waits for; it needs one.",
         )
-        .within("consumers: {hpa: {kind: kubectl-wait}}"),
+        .within("consumers: {hpa: {kind: kubectl-wait, for: Ready}}"),
         Key::optional(
             "apiServer",
             Kind::Text,
