@@ -306,6 +306,7 @@ fn decode(
         seeds: head.seeds,
         epoch_unix_ns: head.epoch_unix_ns,
         metrics_server,
+        metrics_server_changes: Vec::new(),
         nodes: changes::nodes(&parts.nodes, over_time.nodes),
         api_servers: plane.api_servers,
         aggregation: plane.aggregation,
@@ -513,7 +514,11 @@ fn actions(decoder: &mut Decoder, item: Item<'_>, until: Option<Duration>) -> Op
             ));
             return None;
         };
-        Some(Action { at: at?, kind })
+        Some(Action {
+            at: at?,
+            kind,
+            pod: None,
+        })
     })?;
     actions.sort_by_key(|action| action.at);
     Some(actions)
@@ -562,7 +567,7 @@ fn check_home(
     server: &MetricsServer,
     nodes: &[Vec<(Duration, Decoded)>],
 ) {
-    let Some((_, home)) = nodes.get(server.node).and_then(|node| node.first()) else {
+    let Some((_, home)) = nodes.get(server.nodes[0]).and_then(|node| node.first()) else {
         return;
     };
     let created = server.pod.created_at;

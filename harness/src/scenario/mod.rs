@@ -45,6 +45,7 @@ mod kubelet;
 pub mod model;
 mod node;
 mod plane;
+pub mod pods;
 pub mod presets;
 mod probe;
 mod rbac;

@@ -143,6 +143,7 @@ pub(crate) fn probe(
     object.finish(decoder);
     Some(Probe {
         path: path?,
+        port: None,
         initial_delay: Duration::from_secs(initial_delay?),
         period: Duration::from_secs(period?),
         timeout: Duration::from_secs(timeout?),

@@ -222,7 +222,16 @@ pub(crate) fn metrics_server(
     Some(MetricsServer {
         version: version?,
         args: args?,
-        node: node?,
+        replicas: 1,
+        nodes: vec![node?],
+        strategy: mocks::deployment::Strategy::DEFAULT,
+        budget: None,
+        anti_affinity: false,
+        per_replica: std::collections::BTreeMap::new(),
+        container_port: None,
+        cpu: None,
+        memory: None,
+        memory_limit: None,
         pod: pod?,
         start_cost: start_cost?,
         readiness: readiness?,
@@ -271,6 +280,9 @@ fn pod_start(decoder: &mut Decoder, item: Item<'_>, until: Option<Duration>) -> 
         scheduling: scheduling?,
         image_pull: image_pull?,
         sandbox: sandbox?,
+        network_available: super::model::Availability::Always,
+        image_available: super::model::Availability::Always,
+        init_containers: Vec::new(),
     })
 }
 
