@@ -6,6 +6,7 @@
 //! named randomness. In reading order:
 //!
 //! - [`event`]: what a stand-in tells the world about a run;
+//! - `event_objects`: Kubernetes Events in the store;
 //! - [`script`]: values that change at given times;
 //! - [`pki`]: authorities and certificates from a seed;
 //! - [`tls`]: both ends of TLS, on a machine's own clock;
@@ -19,6 +20,7 @@
 //! - [`endpoints`]: pods → EndpointSlices → service routes;
 //! - [`pod`]: container life, probes, restarts, status;
 //! - [`deployment`]: rollouts, scheduling, disruption budgets;
+//! - [`deployment_objects`]: pods → Deployment and ReplicaSets in the API;
 //! - [`clients`]: `kubectl top`, the autoscaler, discovery, and the witness.
 //!
 //! **Invariant:** nothing here knows the aggregation core. The two meet as
@@ -28,8 +30,10 @@ pub mod aggregation;
 pub mod apiserver;
 pub mod clients;
 pub mod deployment;
+pub mod deployment_objects;
 pub mod endpoints;
 pub mod event;
+mod event_objects;
 pub mod exposition;
 pub mod http_client;
 pub mod http_server;

@@ -42,7 +42,25 @@ struct Table {
     history: VecDeque<Rc<Change>>,
     /// The newest version that `history` no longer tells of.
     forgotten: u64,
-    watchers: Vec<mpsc::UnboundedSender<Rc<Change>>>,
+    watchers: Vec<Watcher>,
+}
+
+/// Where changes go.
+enum Watcher {
+    /// A part of the cluster: it is told of everything.
+    Part(mpsc::UnboundedSender<Rc<Change>>),
+    /// A client that may never read: it is cut off when it falls behind.
+    Client(mpsc::Sender<Rc<Change>>),
+}
+
+impl Watcher {
+    /// Returns whether it goes on watching.
+    fn tell(&self, change: &Rc<Change>) -> bool {
+        match self {
+            Self::Part(sender) => sender.send(Rc::clone(change)).is_ok(),
+            Self::Client(sender) => sender.try_send(Rc::clone(change)).is_ok(),
+        }
+    }
 }
 
 /// What happened to an object.
@@ -174,7 +192,17 @@ impl Store {
         }
     }
 
-    /// Watches a resource for what happens after `resource_version`.
+    /// Watches a resource from now on for somebody who may never read: see
+    /// [`Watch::next_unless_behind`].
+    pub(crate) fn watch_reading(&self, resource: &str) -> Watch {
+        Watch {
+            backlog: VecDeque::new(),
+            live: self.inner.borrow_mut().table(resource).subscribe_client(),
+        }
+    }
+
+    /// Watches a resource for what happens after `resource_version`. Whoever
+    /// does not read is cut off when more has happened than the history holds.
     ///
     /// # Errors
     ///
@@ -189,7 +217,7 @@ impl Store {
         let from = table.history.partition_point(seen);
         Ok(Watch {
             backlog: table.history.range(from..).cloned().collect(),
-            live: table.subscribe(),
+            live: table.subscribe_client(),
         })
     }
 
@@ -215,6 +243,16 @@ impl Store {
         let inner = self.inner.borrow();
         let oldest = inner.tables.get(resource)?.forgotten;
         (requested < oldest).then_some(Expired { requested, oldest })
+    }
+
+    /// Whether anything of a resource changed after a version.
+    pub(crate) fn changed_since(&self, resource: &str, version: u64) -> bool {
+        let inner = self.inner.borrow();
+        let Some(table) = inner.tables.get(resource) else {
+            return false;
+        };
+        let latest = table.history.back().map(|change| change.resource_version);
+        latest.unwrap_or(table.forgotten) > version
     }
 
     pub(crate) fn stored(
@@ -277,8 +315,7 @@ impl Inner {
 impl Table {
     fn publish(&mut self, change: Change) {
         let change = Rc::new(change);
-        self.watchers
-            .retain(|watcher| watcher.send(Rc::clone(&change)).is_ok());
+        self.watchers.retain(|watcher| watcher.tell(&change));
         if self.history.len() == HISTORY
             && let Some(oldest) = self.history.pop_front()
         {
@@ -287,10 +324,16 @@ impl Table {
         self.history.push_back(change);
     }
 
-    fn subscribe(&mut self) -> mpsc::UnboundedReceiver<Rc<Change>> {
+    fn subscribe(&mut self) -> Live {
         let (sender, receiver) = mpsc::unbounded_channel();
-        self.watchers.push(sender);
-        receiver
+        self.watchers.push(Watcher::Part(sender));
+        Live::Part(receiver)
+    }
+
+    fn subscribe_client(&mut self) -> Live {
+        let (sender, receiver) = mpsc::channel(HISTORY);
+        self.watchers.push(Watcher::Client(sender));
+        Live::Client(receiver)
     }
 }
 
@@ -312,7 +355,7 @@ impl Change {
 }
 
 impl Stored {
-    fn new(object: Value) -> Self {
+    pub(crate) fn new(object: Value) -> Self {
         Self {
             object: Rc::new(object),
             body: OnceCell::new(),
@@ -362,7 +405,13 @@ fn members(object: &Value, wanted: impl Fn(&str) -> bool) -> Bytes {
 #[derive(Debug)]
 pub struct Watch {
     backlog: VecDeque<Rc<Change>>,
-    live: mpsc::UnboundedReceiver<Rc<Change>>,
+    live: Live,
+}
+
+#[derive(Debug)]
+enum Live {
+    Part(mpsc::UnboundedReceiver<Rc<Change>>),
+    Client(mpsc::Receiver<Rc<Change>>),
 }
 
 impl Watch {
@@ -370,20 +419,30 @@ impl Watch {
     ///
     /// Dropping the future loses nothing.
     pub async fn next(&mut self) -> Rc<Change> {
-        if let Some(change) = self.backlog.pop_front() {
-            return change;
-        }
-        match self.live.recv().await {
+        match self.next_unless_behind().await {
             Some(change) => change,
             None => std::future::pending().await,
         }
     }
 
+    /// The next change; `None` if the watch fell so far behind that it was cut
+    /// off.
+    pub(crate) async fn next_unless_behind(&mut self) -> Option<Rc<Change>> {
+        if let Some(change) = self.backlog.pop_front() {
+            return Some(change);
+        }
+        match &mut self.live {
+            Live::Part(receiver) => receiver.recv().await,
+            Live::Client(receiver) => receiver.recv().await,
+        }
+    }
+
     /// The next change if one has already happened.
     pub fn try_next(&mut self) -> Option<Rc<Change>> {
-        self.backlog
-            .pop_front()
-            .or_else(|| self.live.try_recv().ok())
+        self.backlog.pop_front().or_else(|| match &mut self.live {
+            Live::Part(receiver) => receiver.try_recv().ok(),
+            Live::Client(receiver) => receiver.try_recv().ok(),
+        })
     }
 }
 

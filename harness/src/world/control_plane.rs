@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use mocks::aggregation::{AggregationConfig, Routing, Timing};
 use mocks::apiserver::{self, ApiServerConfig, Behaviour, Policy, State, Token, User, Watches};
+use mocks::deployment_objects;
 use mocks::endpoints::{proxy, slices};
 use mocks::event::Recorder;
 use mocks::kubelet::{Authorizer, Review};
@@ -93,6 +94,12 @@ impl ControlPlane {
             proxy::assumed_sync_duration(first),
             machines.services.clone(),
         ));
+        first.spawn(deployment_objects::run(
+            first.process(),
+            site.store.clone(),
+            deployment(site),
+            self.combined.clone(),
+        ));
     }
 
     fn start_server(&self, site: &Site, machines: &Machines, number: usize) {
@@ -126,6 +133,18 @@ impl ControlPlane {
             site.store.clone(),
             recorder,
         ));
+    }
+}
+
+/// metrics-server's Deployment as the API shows it. Source: `maxUnavailable`
+/// of its manifests.
+fn deployment(site: &Site) -> deployment_objects::Config {
+    deployment_objects::Config {
+        namespace: NAMESPACE.to_owned(),
+        name: SERVICE.to_owned(),
+        selector: vec![("k8s-app".to_owned(), SERVICE.to_owned())],
+        replicas: 1,
+        max_unavailable: u64::from(site.scenario.preset.starts_with("k3s")),
     }
 }
 

@@ -222,6 +222,7 @@ fn put_objects(node: &Node, store: &Store, now: Timestamp) {
                 labels: &pod.labels,
                 node: &node.name,
                 containers: &containers,
+                host_ip: node.ip,
                 ip: None,
                 created: now.offset(started.unwrap_or(0).min(0)),
             }),

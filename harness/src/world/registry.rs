@@ -44,6 +44,7 @@ pub fn start(site: &Site, host: &Host, behaviour: &Script<Behaviour>) {
         }
     };
     begin(authentication(site));
+    namespaces(site);
     kubernetes_service(site);
     begin(services(site));
     begin(api_services(site));
@@ -135,6 +136,18 @@ fn config_map(site: &Site, settings: &Authentication, at: Duration) -> Option<Va
     Some(object)
 }
 
+/// The namespaces of every cluster, and those that the scenario's pods are in.
+fn namespaces(site: &Site) {
+    let always = ["default", "kube-node-lease", "kube-public", "kube-system"];
+    let pods = site.scenario.nodes.iter().flat_map(|node| &node.pods);
+    let used = pods.map(|pod| pod.namespace.as_str());
+    let names: BTreeSet<&str> = always.into_iter().chain(used).collect();
+    for name in names {
+        let namespace = objects::namespace(name, site.epoch);
+        site.store.put("namespaces", namespace);
+    }
+}
+
 /// The Service under which pods know the API servers.
 fn kubernetes_service(site: &Site) {
     let address = site.addresses.kubernetes_service;
@@ -155,7 +168,8 @@ fn kubernetes_service(site: &Site) {
             created: site.epoch,
         }),
     );
-    let mut slice = objects::static_endpoint_slice("default", "kubernetes", "https", servers[0]);
+    let mut slice =
+        objects::static_endpoint_slice("default", "kubernetes", "https", servers[0], site.epoch);
     slice["endpoints"] = servers
         .iter()
         .map(

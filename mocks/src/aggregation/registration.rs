@@ -67,7 +67,7 @@ impl Routes {
 
     /// What the API server asks a backend for itself. `force` asks although
     /// the API is not available.
-    pub(super) async fn ask(
+    pub(crate) async fn ask(
         &self,
         name: &str,
         user: &User,

@@ -43,6 +43,35 @@ pub(crate) fn core_versions(server: &str) -> Value {
     })
 }
 
+/// `GET /`: `RootPaths`.
+///
+/// DIFFERENCE: it names what is served here; a real server has a line for each
+/// health check as well.
+///
+/// Source: apiserver `pkg/server/routes/index.go`.
+pub(crate) fn root(registered: &[(String, String)]) -> Value {
+    let mut paths = vec!["/api".to_owned(), "/api/v1".to_owned(), "/apis".to_owned()];
+    let built_in = GROUPS.iter().map(|(group, version)| (*group, *version));
+    let added = registered
+        .iter()
+        .map(|(group, version)| (group.as_str(), version.as_str()));
+    for (group, version) in built_in.chain(added) {
+        paths.push(format!("/apis/{group}"));
+        paths.push(format!("/apis/{group}/{version}"));
+    }
+    let rest = [
+        "/healthz",
+        "/livez",
+        "/openapi/v2",
+        "/openapi/v3",
+        "/readyz",
+        "/version",
+    ];
+    paths.extend(rest.map(str::to_owned));
+    paths.sort();
+    json!({"paths": paths})
+}
+
 /// `GET /apis`: `APIGroupList`. APIServices are listed as soon as they exist,
 /// available or not.
 ///
@@ -98,6 +127,9 @@ fn legacy_resource(resource: &ResourceType) -> Value {
     });
     if !resource.short_names.is_empty() {
         entry["shortNames"] = json!(resource.short_names);
+    }
+    if !resource.categories.is_empty() {
+        entry["categories"] = json!(resource.categories);
     }
     entry
 }
@@ -170,6 +202,9 @@ fn aggregated_resource(resource: &ResourceType) -> Value {
     });
     if !resource.short_names.is_empty() {
         entry["shortNames"] = json!(resource.short_names);
+    }
+    if !resource.categories.is_empty() {
+        entry["categories"] = json!(resource.categories);
     }
     entry
 }

@@ -6,18 +6,19 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::future::{FutureExt, LocalBoxFuture};
-use http::header::{self, HeaderName};
+use http::header::{self, HeaderName, HeaderValue};
 use seam::{Host, Random};
 use tokio::time::timeout;
 
 use super::authentication::Authenticator;
 use super::documents::{self, Tagged};
-use super::negotiate::{self, Discovery};
+use super::negotiate::{self, Discovery, Include};
 use super::rbac::{Attempt, Decision, User, denial};
 use super::reply::{self, Failure};
 use super::request::{Query, RequestInfo};
 use super::resources::{self, ResourceType};
-use super::{ApiServerConfig, Watches, health, list, responsive, reviews, watch};
+use super::view::View;
+use super::{ApiServerConfig, Watches, health, list, openapi, responsive, reviews, watch};
 use crate::aggregation::{Aggregation, Context, Forward};
 use crate::event::{Event, Recorder};
 use crate::http_server::{Handler, Request, Response};
@@ -124,11 +125,17 @@ impl Server {
             .authenticate(&request, self.process.now())
             .map_err(|_| Failure::unauthorized())?;
         self.authorize(&user, info)?;
+        if request.headers.contains_key("impersonate-user") {
+            return Err(self.not_modelled(&request));
+        }
         if let Some(response) = self.fixed_path(&request, query, info)? {
             return Ok(response);
         }
         if let Some(resource) = resources::find(&info.group, &info.version, &info.resource) {
-            return self.resource(resource, &request, query, info).await;
+            return self.resource(resource, &user, &request, query, info).await;
+        }
+        if let Some(response) = self.openapi(&request, info).await? {
+            return Ok(response);
         }
         self.elsewhere(&user, request, info).await
     }
@@ -173,6 +180,7 @@ impl Server {
             .filter(|part| !part.is_empty())
             .collect();
         let document = match parts.as_slice() {
+            [] => documents::root(&self.registered()),
             ["version"] => return Ok(Some(health::version())),
             ["api"] | ["apis"] => return self.groups(request, &parts).map(Some),
             ["api", "v1"] => documents::resource_list("", "v1"),
@@ -239,44 +247,115 @@ impl Server {
     async fn resource(
         &self,
         resource: &'static ResourceType,
+        user: &User,
         request: &Request,
         query: &Query,
         info: &RequestInfo,
     ) -> Result<Response, Failure> {
-        let representation = negotiate::representation(text(request, &header::ACCEPT))
+        let include = Include::parse(query.get("includeObject"))?;
+        let representation = negotiate::representation(text(request, &header::ACCEPT), include)
             .ok_or_else(Failure::not_acceptable)?;
-        match (resource.plural, info.verb) {
-            _ if !info.subresource.is_empty() => Err(self.not_modelled(request)),
-            ("tokenreviews", "create") => {
-                reviews::token_review(&self.authenticator, &request.body, self.process.now())
-            }
-            ("subjectaccessreviews", "create") => {
-                reviews::subject_access_review(&self.config.policy, &request.body)
-            }
-            (_, verb) if !resource.verbs.contains(&verb) => Err(self.not_modelled(request)),
-            (_, "get") => list::get(&self.store, resource, info, representation),
-            (_, "list" | "watch")
-                if self.config.behaviour.current().watches == Watches::Initializing =>
-            {
+        if !info.subresource.is_empty() || !resource.verbs.contains(&info.verb) {
+            return Err(self.not_modelled(request));
+        }
+        if info.verb == "create" {
+            return self.review(resource, user, request);
+        }
+        if is_misplaced(resource, info) {
+            return Ok(reply::page_not_found());
+        }
+        let view = View {
+            resource,
+            representation,
+            clock: self.process.clock(),
+        };
+        let caches = self.config.behaviour.current().watches;
+        match info.verb {
+            "get" => list::get(&self.store, &view, info),
+            _ if caches == Watches::Initializing => {
                 Err(Failure::cache_not_ready(self.config.behaviour.held()))
             }
-            (_, "list") => {
+            "list" => {
                 self.reached(query).await?;
-                list::list(&self.store, resource, info, query, representation)
+                list::list(&self.store, &view, info, query)
             }
             _ => {
                 self.reached(query).await?;
+                let random = &mut **self.watch_timeouts.borrow_mut();
                 watch::watch(
                     &self.store,
                     &self.config.behaviour,
-                    resource,
+                    view,
                     info,
                     query,
-                    representation,
-                    &mut **self.watch_timeouts.borrow_mut(),
+                    random,
                 )
             }
         }
+    }
+
+    /// What can only be created, and is answered instead of kept.
+    fn review(
+        &self,
+        resource: &ResourceType,
+        user: &User,
+        request: &Request,
+    ) -> Result<Response, Failure> {
+        let content_type = text(request, &header::CONTENT_TYPE).unwrap_or(reply::JSON);
+        let format = content_type.split(';').next().unwrap_or_default().trim();
+        let asked = reviews::read(resource.plural, format, &request.body)?;
+        let (policy, now) = (&self.config.policy, self.process.now());
+        match resource.plural {
+            "tokenreviews" => reviews::token_review(&self.authenticator, &asked, now),
+            "subjectaccessreviews" => Ok(reviews::subject_access_review(policy, &asked)),
+            "selfsubjectaccessreviews" => {
+                Ok(reviews::self_subject_access_review(policy, user, &asked))
+            }
+            "selfsubjectrulesreviews" => reviews::self_subject_rules_review(policy, user, &asked),
+            "selfsubjectreviews" => Ok(reviews::self_subject_review(user)),
+            _ => Err(self.not_modelled(request)),
+        }
+    }
+
+    /// OpenAPI documents; those of aggregated APIs come from their backends.
+    async fn openapi(
+        &self,
+        request: &Request,
+        info: &RequestInfo,
+    ) -> Result<Option<Response>, Failure> {
+        let Some(path) = info.path.strip_prefix("/openapi/") else {
+            return Ok(None);
+        };
+        if request.method != http::Method::GET {
+            return Ok(None);
+        }
+        if !negotiate::takes_json(text(request, &header::ACCEPT)) {
+            // Source: kube-openapi `pkg/handler/handler.go`: no body.
+            return Ok(Some(Response::new(406, bytes::Bytes::new())));
+        }
+        if let Some(document) = openapi::document(path, &self.registered()) {
+            return Ok(Some(reply::json(200, &document)));
+        }
+        let aggregation = self.aggregation.borrow().clone();
+        let (Some(aggregation), Some(name)) = (aggregation, openapi::api_service(path)) else {
+            return Ok(None);
+        };
+        let mut headers = http::HeaderMap::new();
+        headers.insert(header::ACCEPT, HeaderValue::from_static(reply::JSON));
+        let user = User::new("system:aggregator", &[]);
+        let answer = aggregation
+            .routes
+            .ask(&name, &user, &info.path, headers, false);
+        Ok(answer.await)
+    }
+
+    /// Groups and versions that APIServices add.
+    fn registered(&self) -> Vec<(String, String)> {
+        let aggregation = self.aggregation.borrow();
+        let layer = aggregation.as_ref();
+        layer
+            .map(|layer| layer.routes.group_versions())
+            .unwrap_or_default()
     }
 
     /// Waits for the version that a client has seen elsewhere.
@@ -333,6 +412,18 @@ impl Server {
         self.recorder
             .record(self.process.name(), Event::NotModelled { request });
         failure
+    }
+}
+
+/// Whether a path names a namespace for what is in none, or none for what is
+/// in one: there is no such path.
+fn is_misplaced(resource: &ResourceType, info: &RequestInfo) -> bool {
+    let own = resource.plural == "namespaces";
+    let in_namespace = !info.namespace.is_empty() && !own;
+    let names_object = info.verb == "get";
+    match resource.namespaced {
+        true => names_object && !in_namespace,
+        false => in_namespace,
     }
 }
 

@@ -3,30 +3,26 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::base64;
-use super::negotiate::Representation;
 use super::reply::{self, Failure};
 use super::request::{Query, RequestInfo};
 use super::resources::ResourceType;
 use super::selector::Selector;
+use super::view::View;
 use crate::http_server::Response;
 use crate::store::{Store, Stored};
 
 /// Answers a GET of one object.
-pub(crate) fn get(
-    store: &Store,
-    resource: &ResourceType,
-    info: &RequestInfo,
-    representation: Representation,
-) -> Result<Response, Failure> {
+pub(crate) fn get(store: &Store, view: &View, info: &RequestInfo) -> Result<Response, Failure> {
+    let resource = view.resource;
     let namespace = resource.namespaced.then_some(info.namespace.as_str());
     let stored = store
         .stored(resource.plural, namespace, &info.name)
         .ok_or_else(|| Failure::not_found(resource.group, resource.plural, &info.name))?;
     let mut body = Vec::new();
-    write_object(&mut body, &stored, resource, representation);
+    view.write_object(&mut body, &stored, true);
     body.push(b'\n');
     Ok(reply::body(200, reply::JSON, body))
 }
@@ -36,18 +32,29 @@ pub(crate) fn get(
 /// DIFFERENCE: the pages of a list with a limit show the objects as they are
 /// when each page is read, all under the version of the first page. A watch
 /// from that version brings a client to the same state as the real thing.
+///
+/// DIFFERENCE: `resourceVersionMatch=Exact` is answered while nothing of the
+/// resource has changed since that version, and refused as too old from then
+/// on; etcd remembers five minutes.
 pub(crate) fn list(
     store: &Store,
-    resource: &ResourceType,
+    view: &View,
     info: &RequestInfo,
     query: &Query,
-    representation: Representation,
 ) -> Result<Response, Failure> {
+    let resource = view.resource;
     let selector = selector(resource, info, query)?;
+    let exact = validate(query)?;
+    if let Some(version) = exact
+        && store.changed_since(resource.plural, version)
+    {
+        let message = "The resourceVersion for the provided list is too old.";
+        return Err(Failure::expired(message));
+    }
     let start = match query.get("continue") {
         Some(token) => Start::parse(token, store, resource)?,
         None => Start {
-            version: store.resource_version(),
+            version: exact.unwrap_or_else(|| store.resource_version()),
             after: None,
         },
     };
@@ -59,12 +66,63 @@ pub(crate) fn list(
         _ => query.get("limit").and_then(|limit| limit.parse().ok()),
     };
     let limit = limit.filter(|limit| *limit > 0).unwrap_or(usize::MAX);
-    let page = Page::read(store, resource, &selector, &start, limit, representation);
-    Ok(reply::body(
-        200,
-        reply::JSON,
-        page.into_document(resource, &selector, &start, representation),
-    ))
+    let page = Page::read(store, &selector, &start, limit, view);
+    let document = page.into_document(&selector, &start, view);
+    Ok(reply::body(200, reply::JSON, document))
+}
+
+/// Checks a list's options against each other; returns the version that the
+/// list must be of, if it must be of one.
+///
+/// Source: apimachinery `pkg/apis/meta/internalversion/validation/
+/// validation.go: ValidateListOptions`.
+fn validate(query: &Query) -> Result<Option<u64>, Failure> {
+    let forbidden = |field, problem: &str| Err(Failure::invalid_list_options(field, problem));
+    if query.get("sendInitialEvents").is_some() {
+        return forbidden(
+            "sendInitialEvents",
+            "sendInitialEvents is forbidden for list",
+        );
+    }
+    let version = resource_version(query)?;
+    let Some(rule) = query.get("resourceVersionMatch") else {
+        return Ok(None);
+    };
+    const FIELD: &str = "resourceVersionMatch";
+    match (rule, version) {
+        (_, None) => forbidden(
+            FIELD,
+            "resourceVersionMatch is forbidden unless resourceVersion is provided",
+        ),
+        _ if query.get("continue").is_some() => forbidden(
+            FIELD,
+            "resourceVersionMatch is forbidden when continue is provided",
+        ),
+        ("Exact", Some(0)) => forbidden(
+            FIELD,
+            "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
+        ),
+        ("Exact", version) => Ok(version),
+        ("NotOlderThan", _) => Ok(None),
+        (other, _) => Err(Failure::unsupported_list_option(
+            FIELD,
+            other,
+            &["Exact", "NotOlderThan"],
+        )),
+    }
+}
+
+/// The parameter `resourceVersion`, if there is one.
+pub(crate) fn resource_version(query: &Query) -> Result<Option<u64>, Failure> {
+    let Some(text) = query.get("resourceVersion") else {
+        return Ok(None);
+    };
+    text.parse().map(Some).map_err(|_| {
+        Failure::bad_request(format!(
+            "resourceVersion: Invalid value: \"{text}\": strconv.ParseUint: parsing \"{text}\": \
+             invalid syntax"
+        ))
+    })
 }
 
 /// The selector of a LIST or WATCH; a path that names one object by field
@@ -74,9 +132,15 @@ pub(crate) fn selector(
     info: &RequestInfo,
     query: &Query,
 ) -> Result<Selector, Failure> {
+    // A namespace itself is in none.
+    let namespace = if resource.namespaced {
+        info.namespace.as_str()
+    } else {
+        ""
+    };
     Selector::parse(
         resource.plural,
-        &info.namespace,
+        namespace,
         query.get("labelSelector"),
         query.get("fieldSelector"),
     )
@@ -88,47 +152,6 @@ pub(crate) fn prefix(selector: &Selector) -> String {
         .namespace()
         .map(|namespace| format!("{namespace}/"))
         .unwrap_or_default()
-}
-
-/// Appends an object as it is sent alone or in a watch.
-pub(crate) fn write_object(
-    out: &mut Vec<u8>,
-    stored: &Stored,
-    resource: &ResourceType,
-    representation: Representation,
-) {
-    match representation {
-        Representation::Whole => {
-            let kind = resource.kind;
-            let version = resource.api_version();
-            out.extend_from_slice(
-                format!("{{\"kind\":\"{kind}\",\"apiVersion\":\"{version}\",").as_bytes(),
-            );
-            out.extend_from_slice(stored.body());
-        }
-        Representation::Metadata => {
-            out.extend_from_slice(PARTIAL);
-            out.extend_from_slice(stored.metadata());
-        }
-    }
-    out.push(b'}');
-}
-
-const PARTIAL: &[u8] = br#"{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","#;
-
-/// Appends an object as a list holds it: those of typed lists have no kind.
-fn write_item(out: &mut Vec<u8>, stored: &Stored, representation: Representation) {
-    match representation {
-        Representation::Whole => {
-            out.push(b'{');
-            out.extend_from_slice(stored.body());
-        }
-        Representation::Metadata => {
-            out.extend_from_slice(PARTIAL);
-            out.extend_from_slice(stored.metadata());
-        }
-    }
-    out.push(b'}');
 }
 
 /// Where a page starts, and the version that the whole list is of.
@@ -176,14 +199,7 @@ struct Page {
 }
 
 impl Page {
-    fn read(
-        store: &Store,
-        resource: &ResourceType,
-        selector: &Selector,
-        start: &Start,
-        limit: usize,
-        representation: Representation,
-    ) -> Self {
+    fn read(store: &Store, selector: &Selector, start: &Start, limit: usize, view: &View) -> Self {
         let mut page = Self {
             items: Vec::new(),
             cut: None,
@@ -211,11 +227,11 @@ impl Page {
             if !page.items.is_empty() {
                 page.items.push(b',');
             }
-            write_item(&mut page.items, stored, representation);
+            view.write_item(&mut page.items, stored);
             true
         };
         store.scan(
-            resource.plural,
+            view.resource.plural,
             &prefix(selector),
             start.after.as_deref(),
             &mut visit,
@@ -223,20 +239,7 @@ impl Page {
         page
     }
 
-    fn into_document(
-        self,
-        resource: &ResourceType,
-        selector: &Selector,
-        start: &Start,
-        representation: Representation,
-    ) -> Bytes {
-        let (kind, version) = match representation {
-            Representation::Whole => (format!("{}List", resource.kind), resource.api_version()),
-            Representation::Metadata => (
-                "PartialObjectMetadataList".to_owned(),
-                "meta.k8s.io/v1".to_owned(),
-            ),
-        };
+    fn into_document(self, selector: &Selector, start: &Start, view: &View) -> Bytes {
         let mut metadata = json!({"resourceVersion": start.version.to_string()});
         if let Some((last, remaining)) = self.cut {
             metadata["continue"] = json!(Start::token(start.version, &last));
@@ -244,24 +247,18 @@ impl Page {
                 metadata["remainingItemCount"] = json!(remaining);
             }
         }
-        let metadata = Value::to_string(&metadata);
-        let mut out = Vec::with_capacity(self.items.len() + 160);
-        out.extend_from_slice(
-            format!(
-                "{{\"kind\":\"{kind}\",\"apiVersion\":\"{version}\",\"metadata\":{metadata},\"items\":["
-            )
-            .as_bytes(),
-        );
-        out.extend_from_slice(&self.items);
-        out.extend_from_slice(b"]}\n");
-        out.into()
+        view.list(&metadata, &self.items).into()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
+    use crate::apiserver::negotiate::{Include, Representation};
     use crate::apiserver::resources;
+    use crate::http_client::testing::TestClock;
     use crate::http_server::Body;
 
     fn store() -> Store {
@@ -287,10 +284,14 @@ mod tests {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let query = Query::parse(query);
         let info = RequestInfo::new("GET", path, &query);
-        let resource = resources::find("", "v1", "pods").expect("served");
+        let view = View {
+            resource: resources::find("", "v1", "pods").expect("served"),
+            representation,
+            clock: TestClock::new(),
+        };
         let response = match info.verb {
-            "get" => get(store, resource, &info, representation),
-            _ => list(store, resource, &info, &query, representation),
+            "get" => get(store, &view, &info),
+            _ => list(store, &view, &info, &query),
         }?;
         let Body::Full(body) = response.body else {
             panic!("lists are not streamed")
@@ -378,5 +379,69 @@ mod tests {
             Representation::Whole,
         );
         assert_eq!(names(&running.expect("listed")), ["x", "z"]);
+    }
+
+    #[test]
+    fn a_table_has_rows_that_bring_along_what_was_asked_for() {
+        let ask = |include| {
+            let table = Representation::Table {
+                version: "v1",
+                include,
+            };
+            let list = ask(&store(), "/api/v1/namespaces/b/pods", table).expect("listed");
+            assert_eq!(list["kind"], "Table");
+            assert_eq!(list["metadata"]["resourceVersion"], "3");
+            assert_eq!(list["columnDefinitions"][1]["name"], "Ready");
+            assert_eq!(list["rows"][0]["cells"][0], "z");
+            list["rows"][0]["object"].clone()
+        };
+        assert_eq!(ask(Include::Nothing), Value::Null);
+        assert_eq!(ask(Include::Metadata)["kind"], "PartialObjectMetadata");
+        assert_eq!(ask(Include::Object)["status"]["phase"], "Running");
+    }
+
+    #[test]
+    fn options_of_a_list_that_exclude_each_other_are_refused() {
+        let store = store();
+        let message = |query: &str| {
+            let target = format!("/api/v1/pods?{query}");
+            let refused = ask(&store, &target, Representation::Whole).expect_err("refused");
+            refused.status()["message"]
+                .as_str()
+                .expect("a message")
+                .to_owned()
+        };
+        assert_eq!(
+            message("sendInitialEvents=true"),
+            "ListOptions.meta.k8s.io \"\" is invalid: sendInitialEvents: Forbidden: \
+             sendInitialEvents is forbidden for list"
+        );
+        assert_eq!(
+            message("resourceVersionMatch=Exact"),
+            "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: \
+             resourceVersionMatch is forbidden unless resourceVersion is provided"
+        );
+        assert_eq!(
+            message("resourceVersionMatch=Newest&resourceVersion=1"),
+            "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Unsupported value: \
+             \"Newest\": supported values: \"Exact\", \"NotOlderThan\""
+        );
+        assert_eq!(
+            message("resourceVersion=x"),
+            "resourceVersion: Invalid value: \"x\": strconv.ParseUint: parsing \"x\": invalid syntax"
+        );
+    }
+
+    #[test]
+    fn an_exact_version_is_answered_until_something_changes() {
+        let store = store();
+        let exact = "/api/v1/pods?resourceVersionMatch=Exact&resourceVersion=3";
+        let listed = ask(&store, exact, Representation::Whole).expect("nothing changed");
+        assert_eq!(listed["metadata"]["resourceVersion"], "3");
+        store.put("nodes", json!({"metadata": {"name": "n"}}));
+        assert!(ask(&store, exact, Representation::Whole).is_ok());
+        store.delete("pods", Some("a"), "x");
+        let late = ask(&store, exact, Representation::Whole);
+        assert_eq!(late.expect_err("changed").code, 410);
     }
 }

@@ -8,8 +8,9 @@
 //! - `request`, `negotiate`, `selector`: what a request asks for;
 //! - `authentication`, `rbac`, `roles`: who asks, and whether they may;
 //! - `resources`, `list`, `watch`: stored objects;
-//! - `reviews`: TokenReview and SubjectAccessReview;
-//! - `documents`: discovery, in both forms;
+//! - `view`, `table`: how they are written for a client;
+//! - `reviews`, `protobuf`: who somebody is, and what they may do;
+//! - `documents`: discovery, in both forms; `openapi`: schemas;
 //! - `health`: `/readyz`, `/livez`, `/version`;
 //! - `reply`: answers and failures;
 //! - [`objects`]: the shape of what the cluster holds.
@@ -46,6 +47,8 @@ mod health;
 mod list;
 mod negotiate;
 pub mod objects;
+mod openapi;
+mod protobuf;
 mod rbac;
 mod reply;
 mod request;
@@ -53,10 +56,12 @@ mod resources;
 mod reviews;
 mod roles;
 mod selector;
+mod table;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod view;
 mod watch;
 
 pub use authentication::Token;

@@ -5,6 +5,7 @@
 
 use seam::Timestamp;
 use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 
 use super::base64;
 
@@ -56,8 +57,13 @@ pub fn node(node: &Node<'_>) -> Value {
     }
     labels.extend(pairs(node.labels));
     let addresses = node_addresses(node.addresses);
-    let resources = json!({"cpu": node.cpu, "memory": node.memory, "pods": "110"});
-    json!({
+    let resources = json!({
+        "cpu": node.cpu,
+        "ephemeral-storage": "61255492Ki",
+        "memory": node.memory,
+        "pods": "110",
+    });
+    let object = json!({
         "kind": "Node",
         "apiVersion": "v1",
         "metadata": {
@@ -69,23 +75,95 @@ pub fn node(node: &Node<'_>) -> Value {
         "status": {
             "capacity": resources,
             "allocatable": resources,
-            "conditions": [node_ready_condition(node.ready, node.ready_since)],
+            "conditions": node_pressure_conditions(node.created),
             "addresses": addresses,
             "daemonEndpoints": {"kubeletEndpoint": {"Port": node.kubelet_port}},
-            "nodeInfo": {
-                "operatingSystem": "linux",
-                "architecture": "amd64",
-                "kubeletVersion": super::VERSION,
-            },
+            "nodeInfo": node_info(node.name),
         },
+    });
+    with_node_ready(&object, node.ready, node.ready_since)
+}
+
+/// DIFFERENCE: nothing is reserved, so that all of a node's capacity is
+/// allocatable; a kubelet keeps at least 100Mi of memory back.
+///
+/// Source: `pkg/kubelet/nodestatus/setters.go: VersionInfo, MachineInfo`.
+fn node_info(name: &str) -> Value {
+    let id = |what: &str| uuid(&format!("{what}/{name}"));
+    json!({
+        "machineID": id("machine").replace('-', ""),
+        "systemUUID": id("system"),
+        "bootID": id("boot"),
+        "kernelVersion": "6.12.43-generic",
+        "osImage": "Debian GNU/Linux 13 (trixie)",
+        "containerRuntimeVersion": "containerd://2.1.4",
+        "kubeletVersion": super::VERSION,
+        "kubeProxyVersion": "",
+        "operatingSystem": "linux",
+        "architecture": "amd64",
     })
 }
 
-/// The same Node with another Ready condition.
+/// Source: `pkg/kubelet/nodestatus/setters.go: MemoryPressureCondition,
+/// DiskPressureCondition, PIDPressureCondition`.
+fn node_pressure_conditions(since: Timestamp) -> Value {
+    let conditions = [
+        (
+            "MemoryPressure",
+            "KubeletHasSufficientMemory",
+            "kubelet has sufficient memory available",
+        ),
+        (
+            "DiskPressure",
+            "KubeletHasNoDiskPressure",
+            "kubelet has no disk pressure",
+        ),
+        (
+            "PIDPressure",
+            "KubeletHasSufficientPID",
+            "kubelet has sufficient PID available",
+        ),
+    ];
+    let condition = |(kind, reason, message): (&str, &str, &str)| {
+        json!({
+            "type": kind,
+            "status": "False",
+            "lastHeartbeatTime": rfc3339(since),
+            "lastTransitionTime": rfc3339(since),
+            "reason": reason,
+            "message": message,
+        })
+    };
+    conditions.into_iter().map(condition).collect()
+}
+
+/// The taint of a node that is not ready.
+///
+/// Source: `pkg/controller/nodelifecycle/node_lifecycle_controller.go`.
+const NOT_READY: &str = "node.kubernetes.io/not-ready";
+
+/// The same Node with another Ready condition, and the taint that goes with it.
 #[must_use]
 pub fn with_node_ready(node: &Value, ready: bool, since: Timestamp) -> Value {
     let mut node = node.clone();
-    node["status"]["conditions"] = json!([node_ready_condition(ready, since)]);
+    if let Some(conditions) = node["status"]["conditions"].as_array_mut() {
+        conditions.retain(|condition| condition["type"] != "Ready");
+        conditions.push(node_ready_condition(ready, since));
+    }
+    let mut taints = node["spec"]["taints"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
+    taints.retain(|taint| taint["key"] != NOT_READY);
+    if !ready {
+        taints.push(json!({"key": NOT_READY, "effect": "NoSchedule"}));
+    }
+    if let Some(spec) = node["spec"].as_object_mut() {
+        match taints.is_empty() {
+            true => spec.remove("taints"),
+            false => spec.insert("taints".to_owned(), json!(taints)),
+        };
+    }
     node
 }
 
@@ -102,6 +180,22 @@ fn node_addresses(addresses: &[(String, String)]) -> Value {
     addresses
         .map(|(kind, address)| json!({"type": kind, "address": address}))
         .collect()
+}
+
+/// A Namespace that is in use.
+#[must_use]
+pub fn namespace(name: &str, created: Timestamp) -> Value {
+    json!({
+        "kind": "Namespace",
+        "apiVersion": "v1",
+        "metadata": {
+            "name": name,
+            "labels": {"kubernetes.io/metadata.name": name},
+            "creationTimestamp": rfc3339(created),
+        },
+        "spec": {"finalizers": ["kubernetes"]},
+        "status": {"phase": "Active"},
+    })
 }
 
 /// Source: `pkg/kubelet/nodestatus/setters.go: ReadyCondition`.
@@ -140,11 +234,22 @@ pub struct Pod<'a> {
     pub node: &'a str,
     /// Names of its containers.
     pub containers: &'a [String],
+    /// `status.hostIP`
+    pub host_ip: std::net::IpAddr,
     /// `status.podIP`, if anybody is to reach it.
     pub ip: Option<std::net::IpAddr>,
     /// `metadata.creationTimestamp` and `status.startTime`
     pub created: Timestamp,
 }
+
+/// Source: `pkg/kubelet/status/generate.go`.
+const POD_CONDITIONS: [&str; 5] = [
+    "PodReadyToStartContainers",
+    "Initialized",
+    "Ready",
+    "ContainersReady",
+    "PodScheduled",
+];
 
 /// The Pod object: phase Running, condition Ready True.
 #[must_use]
@@ -168,11 +273,25 @@ pub fn pod(pod: &Pod<'_>) -> Value {
             })
         })
         .collect();
+    let conditions: Vec<Value> = POD_CONDITIONS
+        .iter()
+        .map(|kind| {
+            json!({
+                "type": kind,
+                "status": "True",
+                "lastProbeTime": null,
+                "lastTransitionTime": created,
+            })
+        })
+        .collect();
     let mut status = json!({
         "phase": "Running",
-        "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": created}],
+        "conditions": conditions,
+        "hostIP": pod.host_ip.to_string(),
+        "hostIPs": [{"ip": pod.host_ip.to_string()}],
         "startTime": created,
         "containerStatuses": statuses,
+        "qosClass": "BestEffort",
     });
     if let Some(ip) = pod.ip {
         status["podIP"] = json!(ip.to_string());
@@ -187,7 +306,13 @@ pub fn pod(pod: &Pod<'_>) -> Value {
             "labels": pairs(pod.labels).collect::<Map<_, _>>(),
             "creationTimestamp": created,
         },
-        "spec": {"containers": containers, "nodeName": pod.node},
+        "spec": {
+            "containers": containers,
+            "restartPolicy": "Always",
+            "terminationGracePeriodSeconds": 30,
+            "serviceAccountName": "default",
+            "nodeName": pod.node,
+        },
         "status": status,
     })
 }
@@ -266,6 +391,7 @@ pub fn static_endpoint_slice(
     service: &str,
     port_name: &str,
     address: std::net::SocketAddr,
+    created: Timestamp,
 ) -> Value {
     json!({
         "kind": "EndpointSlice",
@@ -274,6 +400,7 @@ pub fn static_endpoint_slice(
             "name": service,
             "namespace": namespace,
             "labels": {"kubernetes.io/service-name": service},
+            "creationTimestamp": rfc3339(created),
         },
         "addressType": if address.is_ipv4() { "IPv4" } else { "IPv6" },
         "endpoints": [{"addresses": [address.ip().to_string()], "conditions": {"ready": true}}],
@@ -355,6 +482,23 @@ pub fn authentication_config_map(
     })
 }
 
+/// An identifier that is a function of what it identifies.
+fn uuid(what: &str) -> String {
+    let digest = Sha256::digest(what);
+    let hex: String = digest[..16]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let (a, b, c, d, e) = (
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..],
+    );
+    format!("{a}-{b}-{c}-{d}-{e}")
+}
+
 fn pairs(pairs: &[(String, String)]) -> impl Iterator<Item = (String, Value)> + '_ {
     pairs.iter().map(|(key, value)| (key.clone(), json!(value)))
 }
@@ -384,11 +528,14 @@ mod tests {
             cpu: "4",
             memory: "8192Mi",
         });
-        let condition = &ready["status"]["conditions"][0];
-        assert_eq!(condition["reason"], "KubeletReady");
+        assert_eq!(ready["status"]["conditions"][3]["reason"], "KubeletReady");
+        assert_eq!(ready["spec"].get("taints"), None);
         let unready = with_node_ready(&ready, false, Timestamp::EPOCH);
-        let condition = &unready["status"]["conditions"][0];
-        assert_eq!(condition["reason"], "KubeletNotReady");
+        let conditions = &unready["status"]["conditions"];
+        assert_eq!(conditions[0]["type"], "MemoryPressure");
+        assert_eq!(conditions[3]["reason"], "KubeletNotReady");
+        assert_eq!(unready["spec"]["taints"][0]["key"], NOT_READY);
+        assert_eq!(with_node_ready(&unready, true, Timestamp::EPOCH), ready);
         assert_eq!(
             unready["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"],
             10250

@@ -4,7 +4,9 @@
 //! would look at each object; the roles hold what metrics-server, its users
 //! and the kubelets ask for, not everything that the real ones grant.
 
-use super::roles::{ROLES, Role};
+use serde_json::{Value, json};
+
+use super::roles::{ROLES, Role, Told};
 use crate::script::Script;
 
 /// A user, as authentication found them.
@@ -173,6 +175,7 @@ impl Policy {
         };
         let everyone = ["system:authenticated", "system:unauthenticated"];
         for (name, role, subject) in [
+            ("system:basic-user", "system:basic-user", group(everyone[0])),
             ("system:discovery", "system:discovery", group(everyone[0])),
             (
                 "system:public-info-viewer",
@@ -222,7 +225,8 @@ impl Policy {
     ///
     /// # Panics
     ///
-    /// If there is no such role. There are `view`, `system:discovery`,
+    /// If there is no such role. There are `view`, `system:basic-user`,
+    /// `system:discovery`,
     /// `system:public-info-viewer`, `system:auth-delegator`, `system:node`,
     /// `system:node-proxier`, `system:metrics-server`,
     /// `extension-apiserver-authentication-reader` and
@@ -298,6 +302,36 @@ impl Policy {
         let mut matching =
             grants.filter(|grant| grant.subject.is(user) && grant.what.covers(attempt));
         matching.next()
+    }
+}
+
+impl Policy {
+    /// All that a user may do in a namespace: rules about resources, and rules
+    /// about paths.
+    ///
+    /// DIFFERENCE: what [`Policy::refine`] adds or takes is left out.
+    ///
+    /// Source: `pkg/registry/authorization/selfsubjectrulesreview/rest.go`.
+    pub(crate) fn rules(&self, user: &User, namespace: &str) -> (Vec<Value>, Vec<Value>) {
+        let (mut resources, mut paths) = (Vec::new(), Vec::new());
+        if user.groups.iter().any(|group| group == "system:masters") {
+            resources.push(json!({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}));
+            paths.push(json!({"verbs": ["*"], "nonResourceURLs": ["*"]}));
+        }
+        let granted = self.bindings.iter().filter(|binding| {
+            let holds = binding
+                .namespace
+                .as_deref()
+                .is_none_or(|it| it == namespace);
+            holds && binding.subject.is(user)
+        });
+        for rule in granted.flat_map(|binding| binding.role().rules) {
+            match rule.told() {
+                Told::Resources(rule) => resources.push(rule),
+                Told::Paths(rule) => paths.push(rule),
+            }
+        }
+        (resources, paths)
     }
 }
 

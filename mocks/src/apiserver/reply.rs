@@ -119,6 +119,13 @@ impl Failure {
         Self::new(406, "NotAcceptable", message.into())
     }
 
+    /// 415 `NewUnsupportedMediaTypeError`
+    pub(crate) fn unsupported_media_type() -> Self {
+        let message = "the body of the request was in an unknown format - accepted media types \
+                       include: application/json, application/vnd.kubernetes.protobuf";
+        Self::new(415, "UnsupportedMediaType", message.into())
+    }
+
     /// 410 `NewResourceExpired`
     pub(crate) fn expired(message: impl Into<String>) -> Self {
         Self::new(410, "Expired", message.into())
@@ -183,6 +190,25 @@ impl Failure {
         let cause = json!([{
             "reason": "FieldValueForbidden",
             "message": format!("Forbidden: {problem}"),
+            "field": field,
+        }]);
+        Self::new(422, "Invalid", message)
+            .detail("group", "meta.k8s.io")
+            .detail("kind", "ListOptions")
+            .detail("causes", cause)
+    }
+
+    /// 422 for a list option whose value is none of those that there are.
+    pub(crate) fn unsupported_list_option(field: &str, value: &str, known: &[&str]) -> Self {
+        let known: Vec<String> = known.iter().map(|value| format!("\"{value}\"")).collect();
+        let problem = format!(
+            "Unsupported value: \"{value}\": supported values: {}",
+            known.join(", ")
+        );
+        let message = format!("ListOptions.meta.k8s.io \"\" is invalid: {field}: {problem}");
+        let cause = json!([{
+            "reason": "FieldValueNotSupported",
+            "message": problem,
             "field": field,
         }]);
         Self::new(422, "Invalid", message)

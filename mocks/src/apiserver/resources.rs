@@ -10,6 +10,8 @@ pub(crate) struct ResourceType {
     pub(crate) kind: &'static str,
     pub(crate) namespaced: bool,
     pub(crate) short_names: &'static [&'static str],
+    /// Groups of resources that it belongs to: `kubectl get all`.
+    pub(crate) categories: &'static [&'static str],
     pub(crate) verbs: &'static [&'static str],
 }
 
@@ -32,6 +34,8 @@ pub(crate) fn group_version(group: &str, version: &str) -> String {
 pub(crate) const READ: &[&str] = &["get", "list", "watch"];
 const CREATE: &[&str] = &["create"];
 
+const ALL: &[&str] = &["all"];
+
 /// Groups in the order of discovery, core first, each with its version.
 ///
 /// Source: `pkg/controlplane/apiserver/aggregator.go: apiVersionPriorities`;
@@ -42,6 +46,7 @@ pub(crate) const GROUPS: &[(&str, &str)] = &[
     ("authentication.k8s.io", "v1"),
     ("authorization.k8s.io", "v1"),
     ("autoscaling", "v2"),
+    ("coordination.k8s.io", "v1"),
     ("discovery.k8s.io", "v1"),
 ];
 
@@ -51,7 +56,6 @@ const ABSENT_GROUPS: &[&str] = &[
     "apiextensions.k8s.io",
     "batch",
     "certificates.k8s.io",
-    "coordination.k8s.io",
     "events.k8s.io",
     "flowcontrol.apiserver.k8s.io",
     "networking.k8s.io",
@@ -64,64 +68,112 @@ const ABSENT_GROUPS: &[&str] = &[
 ];
 
 /// All resources, by group and name.
+///
+/// DIFFERENCE: what a cluster holds besides, and sub-resources, are not served.
 pub(crate) const RESOURCES: &[ResourceType] = &[
-    core("configmaps", "configmap", "ConfigMap", true, &["cm"]),
-    core("events", "event", "Event", true, &["ev"]),
-    core("nodes", "node", "Node", false, &["no"]),
-    core("pods", "pod", "Pod", true, &["po"]),
-    core("services", "service", "Service", true, &["svc"]),
+    core("configmaps", "configmap", "ConfigMap", &["cm"]),
+    core("events", "event", "Event", &["ev"]),
+    ResourceType {
+        namespaced: false,
+        ..core("namespaces", "namespace", "Namespace", &["ns"])
+    },
+    ResourceType {
+        namespaced: false,
+        ..core("nodes", "node", "Node", &["no"])
+    },
+    ResourceType {
+        categories: ALL,
+        ..core("pods", "pod", "Pod", &["po"])
+    },
+    ResourceType {
+        categories: ALL,
+        ..core("services", "service", "Service", &["svc"])
+    },
     ResourceType {
         group: "apiregistration.k8s.io",
-        ..core("apiservices", "apiservice", "APIService", false, &[])
+        namespaced: false,
+        categories: &["api-extensions"],
+        ..core("apiservices", "apiservice", "APIService", &[])
     },
     ResourceType {
         group: "apps",
-        ..core("deployments", "deployment", "Deployment", true, &["deploy"])
+        categories: ALL,
+        ..core("deployments", "deployment", "Deployment", &["deploy"])
     },
     ResourceType {
-        group: "authentication.k8s.io",
-        verbs: CREATE,
-        ..core("tokenreviews", "tokenreview", "TokenReview", false, &[])
+        group: "apps",
+        categories: ALL,
+        ..core("replicasets", "replicaset", "ReplicaSet", &["rs"])
     },
-    ResourceType {
-        group: "authorization.k8s.io",
-        verbs: CREATE,
-        ..core(
-            "subjectaccessreviews",
-            "subjectaccessreview",
-            "SubjectAccessReview",
-            false,
-            &[],
-        )
-    },
+    review(
+        "authentication.k8s.io",
+        "selfsubjectreviews",
+        "selfsubjectreview",
+        "SelfSubjectReview",
+    ),
+    review(
+        "authentication.k8s.io",
+        "tokenreviews",
+        "tokenreview",
+        "TokenReview",
+    ),
+    review(
+        "authorization.k8s.io",
+        "selfsubjectaccessreviews",
+        "selfsubjectaccessreview",
+        "SelfSubjectAccessReview",
+    ),
+    review(
+        "authorization.k8s.io",
+        "selfsubjectrulesreviews",
+        "selfsubjectrulesreview",
+        "SelfSubjectRulesReview",
+    ),
+    review(
+        "authorization.k8s.io",
+        "subjectaccessreviews",
+        "subjectaccessreview",
+        "SubjectAccessReview",
+    ),
     ResourceType {
         group: "autoscaling",
         version: "v2",
+        categories: ALL,
         ..core(
             "horizontalpodautoscalers",
             "horizontalpodautoscaler",
             "HorizontalPodAutoscaler",
-            true,
             &["hpa"],
         )
     },
     ResourceType {
+        group: "coordination.k8s.io",
+        ..core("leases", "lease", "Lease", &[])
+    },
+    ResourceType {
         group: "discovery.k8s.io",
-        ..core(
-            "endpointslices",
-            "endpointslice",
-            "EndpointSlice",
-            true,
-            &[],
-        )
+        ..core("endpointslices", "endpointslice", "EndpointSlice", &[])
     },
 ];
+
+const fn review(
+    group: &'static str,
+    plural: &'static str,
+    singular: &'static str,
+    kind: &'static str,
+) -> ResourceType {
+    ResourceType {
+        group,
+        namespaced: false,
+        verbs: CREATE,
+        ..core(plural, singular, kind, &[])
+    }
+}
 
 const fn core(
     plural: &'static str,
     singular: &'static str,
     kind: &'static str,
-    namespaced: bool,
     short_names: &'static [&'static str],
 ) -> ResourceType {
     ResourceType {
@@ -130,8 +182,9 @@ const fn core(
         plural,
         singular,
         kind,
-        namespaced,
+        namespaced: true,
         short_names,
+        categories: &[],
         verbs: READ,
     }
 }

@@ -1,5 +1,7 @@
 //! The roles of a cluster, as far as its metrics need them.
 
+use serde_json::{Value, json};
+
 use super::rbac::Attempt;
 
 /// A Role or ClusterRole.
@@ -16,6 +18,12 @@ pub(super) struct Rule {
     resources: &'static [&'static str],
     names: &'static [&'static str],
     paths: &'static [&'static str],
+}
+
+/// A rule as a review tells it.
+pub(super) enum Told {
+    Resources(Value),
+    Paths(Value),
 }
 
 const READ: &[&str] = &["get", "list", "watch"];
@@ -53,6 +61,22 @@ const fn may_get(paths: &'static [&'static str]) -> Rule {
 pub(super) const ROLES: &[Role] = &[
     Role {
         kind: "ClusterRole",
+        name: "system:basic-user",
+        rules: &[
+            may(
+                &["create"],
+                &["authorization.k8s.io"],
+                &["selfsubjectaccessreviews", "selfsubjectrulesreviews"],
+            ),
+            may(
+                &["create"],
+                &["authentication.k8s.io"],
+                &["selfsubjectreviews"],
+            ),
+        ],
+    },
+    Role {
+        kind: "ClusterRole",
         name: "system:discovery",
         rules: &[may_get(&[
             "/api",
@@ -88,7 +112,8 @@ pub(super) const ROLES: &[Role] = &[
                 CORE,
                 &["configmaps", "endpoints", "events", "pods", "services"],
             ),
-            may(READ, &["apps"], &["deployments"]),
+            may(READ, CORE, &["namespaces"]),
+            may(READ, &["apps"], &["deployments", "replicasets"]),
             may(READ, &["autoscaling"], &["horizontalpodautoscalers"]),
             may(READ, &["discovery.k8s.io"], &["endpointslices"]),
             // Aggregated from system:aggregated-metrics-reader.
@@ -169,6 +194,23 @@ pub(super) const ROLES: &[Role] = &[
 ];
 
 impl Rule {
+    /// As SelfSubjectRulesReview tells it: a rule about resources, or one
+    /// about paths.
+    pub(super) fn told(&self) -> Told {
+        if self.resources.is_empty() {
+            return Told::Paths(json!({"verbs": self.verbs, "nonResourceURLs": self.paths}));
+        }
+        let mut rule = json!({
+            "verbs": self.verbs,
+            "apiGroups": self.groups,
+            "resources": self.resources,
+        });
+        if !self.names.is_empty() {
+            rule["resourceNames"] = json!(self.names);
+        }
+        Told::Resources(rule)
+    }
+
     pub(super) fn allows(&self, attempt: &Attempt<'_>) -> bool {
         if !self.verbs.contains(&attempt.verb) {
             return false;

@@ -53,16 +53,54 @@ const FIELDS: &[(&str, &str, &[&str])] = &[
         "status.nominatedNodeName",
         &["status", "nominatedNodeName"],
     ),
+    ("nodes", "spec.unschedulable", &["spec", "unschedulable"]),
+    ("services", "spec.clusterIP", &["spec", "clusterIP"]),
+    ("services", "spec.type", &["spec", "type"]),
+    ("namespaces", "status.phase", &["status", "phase"]),
     ("events", "reason", &["reason"]),
     ("events", "type", &["type"]),
+    ("events", "source", &["source", "component"]),
+    ("events", "reportingComponent", &["reportingComponent"]),
     ("events", "involvedObject.kind", &["involvedObject", "kind"]),
     ("events", "involvedObject.name", &["involvedObject", "name"]),
+    ("events", "involvedObject.uid", &["involvedObject", "uid"]),
+    (
+        "events",
+        "involvedObject.apiVersion",
+        &["involvedObject", "apiVersion"],
+    ),
+    (
+        "events",
+        "involvedObject.resourceVersion",
+        &["involvedObject", "resourceVersion"],
+    ),
+    (
+        "events",
+        "involvedObject.fieldPath",
+        &["involvedObject", "fieldPath"],
+    ),
     (
         "events",
         "involvedObject.namespace",
         &["involvedObject", "namespace"],
     ),
 ];
+
+/// The words for a field that a resource cannot be selected by: those with a
+/// list of their own have other words than the rest.
+///
+/// Source: apimachinery `pkg/runtime/conversion.go:
+/// DefaultMetaV1FieldSelectorConversion` for the rest.
+fn unsupported(resource: &str, field: &str) -> Failure {
+    let has_own_list = FIELDS.iter().any(|(of, _, _)| *of == resource);
+    Failure::bad_request(match has_own_list {
+        true => format!("field label not supported: {field}"),
+        false => format!(
+            "\"{field}\" is not a known field selector: only \"metadata.name\", \
+             \"metadata.namespace\""
+        ),
+    })
+}
 
 impl Selector {
     /// Reads `labelSelector` and `fieldSelector` for a resource.
@@ -124,8 +162,13 @@ impl FieldRequirement {
             .path
             .iter()
             .try_fold(object, |value, name| value.get(name));
-        let value = field.and_then(Value::as_str).unwrap_or_default();
-        (value == self.value) == self.equal
+        let equal = match field {
+            Some(Value::Bool(flag)) => flag.to_string() == self.value,
+            // A flag that is not set is false.
+            None if self.path == ["spec", "unschedulable"] => self.value == "false",
+            field => field.and_then(Value::as_str).unwrap_or_default() == self.value,
+        };
+        equal == self.equal
     }
 }
 
@@ -149,10 +192,7 @@ fn parse_fields(resource: &str, text: &str) -> Result<Vec<FieldRequirement>, Fai
             ("metadata.name", _) => &["metadata", "name"],
             ("metadata.namespace", _) => &["metadata", "namespace"],
             (_, Some((_, _, path))) => path,
-            _ => {
-                let message = format!("field label not supported: {name}");
-                return Err(Failure::bad_request(message));
-            }
+            _ => return Err(unsupported(resource, name)),
         };
         requirements.push(FieldRequirement {
             path,
@@ -271,6 +311,12 @@ mod tests {
         assert_eq!(
             error(None, Some("status.phase=Running")),
             "field label not supported: status.phase"
+        );
+        let parsed = Selector::parse("deployments", "", None, Some("status.phase=x"));
+        assert_eq!(
+            parsed.expect_err("unknown").status()["message"],
+            "\"status.phase\" is not a known field selector: only \"metadata.name\", \
+             \"metadata.namespace\""
         );
         assert_eq!(
             error(None, Some("x")),

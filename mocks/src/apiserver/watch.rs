@@ -11,19 +11,18 @@ use futures_util::future::{Either, select};
 use futures_util::stream::{LocalBoxStream, StreamExt, unfold};
 use http::header;
 use seam::Random;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::Instant;
 
 use super::behaviour::{Behaviour, Watches};
 use super::list;
-use super::negotiate::Representation;
 use super::reply::{self, Failure};
 use super::request::{Query, RequestInfo};
-use super::resources::ResourceType;
 use super::selector::Selector;
+use super::view::View;
 use crate::http_server::Response;
 use crate::script::Script;
-use crate::store::{Change, ChangeKind, Store, Watch};
+use crate::store::{Change, ChangeKind, Store, Stored, Watch};
 
 /// How often a watch that allows bookmarks gets one, and how long before its
 /// end it gets the last.
@@ -40,32 +39,36 @@ const MIN_TIMEOUT: Duration = Duration::from_secs(1800);
 /// Initial events are sent in pieces of about this many bytes.
 const PIECE: usize = 32 * 1024;
 
-/// Answers a WATCH with a stream of events.
+/// Answers a WATCH with a stream of events. A client that does not read falls
+/// behind; when more has happened than the history holds its watch ends, as a
+/// watch cache ends one that it cannot hand an event in time.
+///
+/// Source: apiserver `pkg/storage/cacher/cache_watcher.go: add`.
 pub(crate) fn watch(
     store: &Store,
     behaviour: &Script<Behaviour>,
-    resource: &'static ResourceType,
+    view: View,
     info: &RequestInfo,
     query: &Query,
-    representation: Representation,
     random: &mut dyn Random,
 ) -> Result<Response, Failure> {
     let start = Start::parse(query)?;
-    let timeout = match query
+    let asked = query
         .get("timeoutSeconds")
-        .and_then(|text| text.parse().ok())
-    {
+        .and_then(|text| text.parse().ok());
+    let timeout = match asked.filter(|seconds| *seconds > 0) {
         Some(seconds) => Duration::from_secs(seconds),
         None => random.duration_between(MIN_TIMEOUT, 2 * MIN_TIMEOUT),
     };
     let form = Form {
-        resource,
-        selector: list::selector(resource, info, query)?,
-        representation,
+        selector: list::selector(view.resource, info, query)?,
+        view,
+        with_columns: true,
     };
     let now = Instant::now();
     let end = now + timeout;
     let events = Events {
+        initial: VecDeque::new(),
         pieces: VecDeque::new(),
         live: None,
         store: store.clone(),
@@ -98,13 +101,7 @@ impl Start {
     /// Source: apimachinery `pkg/apis/meta/internalversion/validation/
     /// validation.go: ValidateListOptions`.
     fn parse(query: &Query) -> Result<Self, Failure> {
-        let version = query.get("resourceVersion").unwrap_or_default();
-        let version: u64 = match version {
-            "" => 0,
-            text => text.parse().map_err(|_| {
-                Failure::bad_request(format!("Invalid value: \"{text}\": unable to parse"))
-            })?,
-        };
+        let version = list::resource_version(query)?.unwrap_or(0);
         let newest = query.get("resourceVersionMatch") == Some("NotOlderThan");
         match query.get("sendInitialEvents") {
             Some(_) if !newest => Err(Failure::invalid_list_options(
@@ -127,13 +124,17 @@ impl Start {
 
 /// Which objects, and how they are written.
 struct Form {
-    resource: &'static ResourceType,
+    view: View,
     selector: Selector,
-    representation: Representation,
+    /// Whether the next table names its columns: the first does.
+    with_columns: bool,
 }
 
 struct Events {
-    /// Ready to be sent.
+    /// What there was at the beginning and is still to be told: written when
+    /// the client reads, so that one who does not costs little.
+    initial: VecDeque<Rc<Stored>>,
+    /// Ready to be sent after that.
     pieces: VecDeque<Bytes>,
     /// `None` once nothing more will come.
     live: Option<Watch>,
@@ -147,9 +148,9 @@ struct Events {
 impl Events {
     fn begin(mut self, start: Start) -> Self {
         match start {
-            Start::Now => self.live = Some(self.store.watch(self.form.resource.plural)),
+            Start::Now => self.live = Some(self.store.watch_reading(self.form.plural())),
             Start::After(version) => {
-                match self.store.watch_from(self.form.resource.plural, version) {
+                match self.store.watch_from(self.form.plural(), version) {
                     Ok(watch) => self.live = Some(watch),
                     // The answer has begun: the error is its only event.
                     Err(expired) => {
@@ -159,7 +160,7 @@ impl Events {
                 }
             }
             Start::Everything { marked } => {
-                self.live = Some(self.store.watch(self.form.resource.plural));
+                self.live = Some(self.store.watch_reading(self.form.plural()));
                 self.initial_events();
                 if marked {
                     let bookmark = self.bookmark_event(true);
@@ -182,17 +183,18 @@ impl Events {
         loop {
             super::behaviour::responsive(&self.behaviour).await;
             super::behaviour::told(&self.behaviour).await;
-            if let Some(piece) = self.pieces.pop_front() {
+            if let Some(piece) = self.initial_piece().or_else(|| self.pieces.pop_front()) {
                 return Some(piece);
             }
             let wake = self.bookmark.unwrap_or(self.end).min(self.end);
-            let change = self.live.as_mut()?.next();
+            let change = self.live.as_mut()?.next_unless_behind();
             let change = tokio::time::timeout_at(wake, change);
             match before_change(&self.behaviour, change).await {
                 None if self.behaviour.current().watches == Watches::Initializing => return None,
                 // Something else became of the API server.
                 None => {}
-                Some(Ok(change)) => self.tell(&change),
+                Some(Ok(Some(change))) => self.tell(&change),
+                Some(Ok(None)) => return None,
                 Some(Err(_)) if wake >= self.end => return None,
                 Some(Err(_)) => {
                     let bookmark = self.bookmark_event(false);
@@ -216,36 +218,35 @@ impl Events {
     }
 
     fn initial_events(&mut self) {
-        let (form, pieces) = (&self.form, &mut self.pieces);
-        let prefix = list::prefix(&form.selector);
-        let mut out = Vec::new();
+        let (selector, initial) = (&self.form.selector, &mut self.initial);
+        let prefix = list::prefix(selector);
         self.store
-            .scan(form.resource.plural, &prefix, None, |_, stored| {
-                if form.selector.is_everything() || form.selector.matches(stored.value()) {
-                    open_event(&mut out, "ADDED");
-                    list::write_object(&mut out, stored, form.resource, form.representation);
-                    close_event(&mut out);
-                }
-                if out.len() >= PIECE {
-                    pieces.push_back(std::mem::take(&mut out).into());
+            .scan(self.form.plural(), &prefix, None, |_, stored| {
+                if selector.is_everything() || selector.matches(stored.value()) {
+                    initial.push_back(Rc::clone(stored));
                 }
                 true
             });
-        if !out.is_empty() {
-            pieces.push_back(out.into());
+    }
+
+    fn initial_piece(&mut self) -> Option<Bytes> {
+        let mut out = Vec::new();
+        while out.len() < PIECE
+            && let Some(stored) = self.initial.pop_front()
+        {
+            open_event(&mut out, "ADDED");
+            self.form.write_object(&mut out, &stored);
+            close_event(&mut out);
         }
+        (!out.is_empty()).then(|| out.into())
     }
 
     fn bookmark_event(&self, ends_initial_events: bool) -> Bytes {
-        let (kind, version) = match self.form.representation {
-            Representation::Whole => (self.form.resource.kind, self.form.resource.api_version()),
-            Representation::Metadata => ("PartialObjectMetadata", "meta.k8s.io/v1".to_owned()),
-        };
         let mut metadata = json!({"resourceVersion": self.store.resource_version().to_string()});
         if ends_initial_events {
             metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
         }
-        let object = json!({"kind": kind, "apiVersion": version, "metadata": metadata});
+        let object = self.form.view.bookmark(&metadata);
         reply::to_line(&json!({"type": "BOOKMARK", "object": object}))
     }
 }
@@ -271,7 +272,16 @@ fn next_bookmark(now: Instant, end: Instant) -> Instant {
 }
 
 impl Form {
-    fn write_change(&self, out: &mut Vec<u8>, change: &Change) {
+    fn plural(&self) -> &'static str {
+        self.view.resource.plural
+    }
+
+    fn write_object(&mut self, out: &mut Vec<u8>, stored: &Stored) {
+        let with_columns = std::mem::replace(&mut self.with_columns, false);
+        self.view.write_object(out, stored, with_columns);
+    }
+
+    fn write_change(&mut self, out: &mut Vec<u8>, change: &Change) {
         let was = change
             .previous
             .as_deref()
@@ -286,27 +296,15 @@ impl Form {
         };
         open_event(out, event);
         if is || gone {
-            list::write_object(out, &change.stored, self.resource, self.representation);
+            self.write_object(out, &change.stored);
         } else {
             // To this watcher the object is gone: it sees its last state that
             // was selected, under the version of the change.
-            self.write_departed(out, change);
+            let mut last = change.previous.as_deref().cloned().unwrap_or_default();
+            last["metadata"]["resourceVersion"] = json!(change.resource_version.to_string());
+            self.write_object(out, &Stored::new(last));
         }
         close_event(out);
-    }
-
-    fn write_departed(&self, out: &mut Vec<u8>, change: &Change) {
-        let mut last = change.previous.as_deref().cloned().unwrap_or_default();
-        last["metadata"]["resourceVersion"] = json!(change.resource_version.to_string());
-        let departed = match self.representation {
-            Representation::Whole => last,
-            Representation::Metadata => json!({
-                "kind": "PartialObjectMetadata",
-                "apiVersion": "meta.k8s.io/v1",
-                "metadata": last["metadata"],
-            }),
-        };
-        out.extend_from_slice(Value::to_string(&departed).as_bytes());
     }
 }
 
@@ -326,9 +324,13 @@ fn error_event(failure: &Failure) -> Bytes {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
     use crate::apiserver::behaviour::State;
+    use crate::apiserver::negotiate::{Include, Representation};
     use crate::apiserver::resources;
+    use crate::http_client::testing::TestClock;
     use crate::http_server::Body;
 
     struct Zero;
@@ -356,18 +358,22 @@ mod tests {
 
     impl Client {
         fn open(store: &Store, query: &str) -> Result<Self, Failure> {
+            Self::open_as(store, query, Representation::Metadata)
+        }
+
+        fn open_as(
+            store: &Store,
+            query: &str,
+            representation: Representation,
+        ) -> Result<Self, Failure> {
             let query = Query::parse(query);
             let info = RequestInfo::new("GET", "/api/v1/pods", &query);
-            let resource = resources::find("", "v1", "pods").expect("served");
-            let response = watch(
-                store,
-                &always_up(),
-                resource,
-                &info,
-                &query,
-                Representation::Metadata,
-                &mut Zero,
-            )?;
+            let view = View {
+                resource: resources::find("", "v1", "pods").expect("served"),
+                representation,
+                clock: TestClock::new(),
+            };
+            let response = watch(store, &always_up(), view, &info, &query, &mut Zero)?;
             let Body::Stream(stream) = response.body else {
                 panic!("watches are streamed")
             };
@@ -475,6 +481,15 @@ mod tests {
         assert_eq!(start.elapsed().as_secs(), 150);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_of_no_seconds_lasts_as_long_as_one_that_names_none() {
+        let start = Instant::now();
+        let query = "watch=1&resourceVersion=0&timeoutSeconds=0";
+        let mut client = Client::open(&Store::new(), query).expect("opened");
+        assert_eq!(client.event().await, None);
+        assert_eq!(start.elapsed(), MIN_TIMEOUT);
+    }
+
     #[test]
     fn options_that_exclude_each_other_are_refused() {
         let failure = Client::open(&Store::new(), "watch=1&sendInitialEvents=true").err();
@@ -483,5 +498,41 @@ mod tests {
             "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: \
              sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_the_first_table_names_its_columns() {
+        let store = Store::new();
+        store.put("pods", pod("x", "Running"));
+        let table = Representation::Table {
+            version: "v1",
+            include: Include::Nothing,
+        };
+        let query = "watch=1&resourceVersion=0";
+        let mut client = Client::open_as(&store, query, table).expect("opened");
+        store.put("pods", pod("y", "Running"));
+        let mut tables = Vec::new();
+        for _ in 0..2 {
+            let piece = client.0.next().await.expect("open").expect("no failure");
+            let event: Value = serde_json::from_slice(&piece).expect("JSON");
+            let columns = event["object"]["columnDefinitions"].as_array();
+            let cells = &event["object"]["rows"][0]["cells"];
+            tables.push((columns.map(Vec::len), cells[0].clone()));
+        }
+        assert_eq!(tables, [(Some(9), json!("x")), (None, json!("y"))]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_that_is_not_read_ends_when_it_is_too_far_behind() {
+        let store = Store::new();
+        let mut client = Client::open(&store, "watch=1&resourceVersion=0").expect("opened");
+        for _ in 0..20_000 {
+            store.put("pods", pod("x", "Running"));
+        }
+        let mut seen = 0;
+        while client.event().await.is_some() {
+            seen += 1;
+        }
+        assert_eq!(seen, 8192, "what the history holds");
     }
 }

@@ -16,6 +16,7 @@ use super::pod_groups::{self, PodMetrics};
 use super::rest::{JSON, Rest, Subject};
 use super::{ApiAccess, Timetable};
 use crate::event::{Event, Observer, Outcome, Recorder};
+use crate::event_objects::{EventObjects, Involved};
 use crate::pod::events::{EventLog, Severity};
 use crate::store::Store;
 
@@ -36,6 +37,18 @@ pub struct ScaleTarget {
     pub namespace: String,
     /// The selector, as key and value; empty selects every pod.
     pub labels: Vec<(String, String)>,
+}
+
+impl ScaleTarget {
+    /// The autoscaler's name: that of the application, where a label names it.
+    fn name(&self) -> &str {
+        let names = ["app.kubernetes.io/name", "app", "k8s-app"];
+        let labelled = self
+            .labels
+            .iter()
+            .find(|(key, _)| names.contains(&key.as_str()));
+        labelled.map_or("autoscaler", |(_, value)| value)
+    }
 }
 
 /// What one sync came to.
@@ -65,7 +78,16 @@ pub async fn run(
     recorder: Rc<dyn Recorder>,
 ) {
     let rest = Rest::new(&host, access, USER_AGENT);
-    let events = EventLog::new(host.name(), Rc::clone(&recorder));
+    let about = Involved {
+        kind: "HorizontalPodAutoscaler",
+        api_version: "autoscaling/v2",
+        resource: "horizontalpodautoscalers",
+        namespace: Some(target.namespace.clone()),
+        name: target.name().to_owned(),
+    };
+    // An autoscaler that gets this far has the API server's lists.
+    let objects = EventObjects::new(&host, &store, about, Rc::new(|| true));
+    let events = EventLog::new(host.name(), Rc::clone(&recorder), objects);
     let path = request_path(&target);
     sleep_until(timetable.first).await;
     loop {

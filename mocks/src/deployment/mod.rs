@@ -12,9 +12,9 @@
 //! - [`budget`], `drain`: what a disruption budget lets go, `kubectl drain`;
 //! - `node_life`: what becomes of the pods of a node that is not Ready.
 //!
-//! DIFFERENCE: Deployment, ReplicaSets and budget are no objects in the API;
-//! their controllers keep them to themselves and act on the pods that the API
-//! shows. The pods of the first template exist from the beginning and are
+//! DIFFERENCE: the controllers keep Deployment, ReplicaSets and budget to
+//! themselves and act on the pods that the API shows; the objects that clients
+//! see follow from those pods, see [`crate::deployment_objects`]. The pods of the first template exist from the beginning and are
 //! bound without the API server, as after a reboot.
 
 use std::cell::{Cell, RefCell};
@@ -25,8 +25,9 @@ use std::time::Duration;
 use seam::{Host, Random};
 use tokio::sync::Notify;
 
-use crate::apiserver::{Behaviour, Sampler};
+use crate::apiserver::{Behaviour, Sampler, State};
 use crate::event::{Event, Recorder};
+use crate::event_objects::{EventObjects, Involved, Writable};
 use crate::pod::events::EventLog;
 use crate::pod::{Pod, PodConfig};
 use crate::script::Script;
@@ -142,7 +143,16 @@ impl Deployment {
     /// A Deployment that does not exist yet: see [`Deployment::run`].
     #[must_use]
     pub fn new(config: DeploymentConfig, parts: DeploymentParts) -> Self {
-        let events = EventLog::new(&config.name, Rc::clone(&parts.recorder));
+        let about = Involved {
+            kind: "Deployment",
+            api_version: "apps/v1",
+            resource: "deployments",
+            namespace: Some(config.namespace.clone()),
+            name: config.name.clone(),
+        };
+        let writable = writable(&parts.api_server);
+        let objects = EventObjects::new(&parts.host, &parts.store, about, writable);
+        let events = EventLog::new(&config.name, Rc::clone(&parts.recorder), objects);
         Self {
             shared: Rc::new(Shared {
                 names: RefCell::new(parts.host.random("pod-names")),
@@ -234,7 +244,29 @@ impl std::fmt::Debug for Deployment {
     }
 }
 
+/// Whether a component can write to the API server now.
+fn writable(api_server: &Script<Behaviour>) -> Writable {
+    let api_server = api_server.clone();
+    Rc::new(move || matches!(api_server.current().state, State::Up | State::Starting))
+}
+
 impl Shared {
+    /// Events about one of the pods that components of the control plane
+    /// record.
+    fn events_about(&self, pod: &str, recorded_as: Option<&str>) -> EventLog {
+        let about = Involved {
+            kind: "Pod",
+            api_version: "v1",
+            resource: "pods",
+            namespace: Some(self.config.namespace.clone()),
+            name: pod.to_owned(),
+        };
+        let writable = writable(&self.api_server);
+        let objects = EventObjects::new(&self.host, &self.store, about, writable);
+        let host = recorded_as.unwrap_or(&self.config.name);
+        EventLog::new(host, Rc::clone(&self.recorder), objects)
+    }
+
     /// Records what concerns one of the pods.
     fn tell(&self, member: &Member, event: Event) {
         let host = member.recorded_as.as_deref().unwrap_or(&self.config.name);

@@ -15,7 +15,7 @@ use super::member::Member;
 use super::scheduler::is_ready;
 use crate::apiserver::serving;
 use crate::event::Event;
-use crate::pod::events::{EventLog, Severity};
+use crate::pod::events::Severity;
 use crate::store::{ChangeKind, Watch};
 
 /// How long a pod tolerates a node that is not Ready.
@@ -115,11 +115,7 @@ async fn mark_not_ready(shared: &Rc<Shared>, node: &str) {
             };
             shared.tell(&member, condition);
         }
-        let host = member.recorded_as.as_deref();
-        let log = EventLog::new(
-            host.unwrap_or(&shared.config.name),
-            Rc::clone(&shared.recorder),
-        );
+        let log = shared.events_about(&member.name, member.recorded_as.as_deref());
         log.record(
             "node-controller",
             Severity::Warning,

@@ -18,7 +18,7 @@ use super::member::Member;
 use crate::apiserver::serving;
 use crate::event::Event;
 use crate::pod::PodConfig;
-use crate::pod::events::{EventLog, Severity};
+use crate::pod::events::Severity;
 
 /// Why a node does not do, in the scheduler's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,10 +53,7 @@ pub(super) async fn schedule(
     first: bool,
 ) {
     sleep(config.scheduling).await;
-    let log = EventLog::new(
-        config.recorded_as.as_deref().unwrap_or(&shared.config.name),
-        Rc::clone(&shared.recorder),
-    );
+    let log = shared.events_about(&config.name, config.recorded_as.as_deref());
     let node = loop {
         let mut room = Box::pin(shared.room.notified());
         room.as_mut().enable();

@@ -9,6 +9,7 @@ use seam::Host;
 use serde_json::{Map, Value, json};
 
 use crate::aggregation::queue::WorkQueue;
+use crate::apiserver::objects::rfc3339;
 use crate::apiserver::{Behaviour, KillOnDrop, Sampler, serving, uniform};
 use crate::event::{Event, Recorder};
 use crate::script::Script;
@@ -181,6 +182,7 @@ impl Controller {
                 Some(current) => current["metadata"]["name"].clone(),
                 None => json!(self.new_name(&slice)),
             };
+            slice["metadata"]["creationTimestamp"] = json!(rfc3339(self.host.now()));
             self.store.put("endpointslices", slice);
         }
         for slice in plan.surplus {

@@ -30,11 +30,27 @@ use seam::{BoxListener, BoxStream, Host};
 use serde::Serialize;
 use serde_json::json;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 /// A kube-apiserver's and a kubelet's `http.Server.IdleTimeout`. hyper has one
 /// limit for waiting for a request and for its header to arrive whole.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
+
+/// How long a TLS handshake may take.
+///
+/// DIFFERENCE: that of kube-apiserver; a kubelet grants hours.
+///
+/// Source: apiserver/pkg/server/secure_serving.go `ReadHeaderTimeout`, which
+/// net/http takes for the handshake too.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(32);
+
+/// How long a request's body may take to arrive: no longer than the whole
+/// request may.
+///
+/// Source: apiserver/pkg/server/config.go, `RequestTimeout`.
+const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Largest request header: `http.Server.MaxHeaderBytes`.
 const HEADER_LIMIT: usize = 1 << 20;
@@ -200,18 +216,29 @@ async fn connection(
     // that the other end has caused or will see.
     let _ = match choice {
         TlsChoice::Plain => exchange(stream, peer, None, handler).await,
-        TlsChoice::Serve(config) => secure(stream, peer, config, handler).await,
+        TlsChoice::Serve(config) => {
+            match timeout(HANDSHAKE_TIMEOUT, secure(stream, config)).await {
+                Ok(Ok(Some((stream, certificate)))) => {
+                    exchange(stream, peer, certificate, handler).await
+                }
+                Ok(Ok(None)) | Err(_) => Ok(()),
+                Ok(Err(error)) => Err(error),
+            }
+        }
         TlsChoice::InternalError => refuse_handshake(stream).await,
         TlsChoice::Hang => drain(&mut stream).await,
     };
 }
 
+/// A stream under TLS, and the certificate that the client showed.
+type Secured = (TlsStream<Replay>, Option<CertificateDer<'static>>);
+
+/// Shakes hands; `None` with somebody who speaks HTTP without TLS, and has
+/// been told.
 async fn secure(
     mut stream: BoxStream,
-    peer: SocketAddr,
     config: Arc<rustls::ServerConfig>,
-    handler: Rc<dyn Handler>,
-) -> io::Result<()> {
+) -> io::Result<Option<Secured>> {
     let mut header = [0; 5];
     stream.read_exact(&mut header).await?;
     if looks_like_http(header) {
@@ -220,7 +247,8 @@ async fn secure(
                       Client sent an HTTP request to an HTTPS server.\n";
         stream.write_all(answer.as_bytes()).await?;
         stream.shutdown().await?;
-        return drain(&mut stream).await;
+        drain(&mut stream).await?;
+        return Ok(None);
     }
     let stream = Replay {
         header,
@@ -234,7 +262,7 @@ async fn secure(
         .peer_certificates()
         .and_then(|chain| chain.first())
         .map(|certificate| certificate.clone().into_owned());
-    exchange(stream, peer, certificate, handler).await
+    Ok(Some((stream, certificate)))
 }
 
 /// Source: net/http/server.go, `tlsRecordHeaderLooksLikeHTTP`.
@@ -297,8 +325,10 @@ async fn answer(
     handler: Rc<dyn Handler>,
 ) -> io::Result<hyper::Response<HyperBody>> {
     let (head, body) = request.into_parts();
-    let response = match Limited::new(body, BODY_LIMIT).collect().await {
-        Ok(body) => {
+    let body = timeout(BODY_TIMEOUT, Limited::new(body, BODY_LIMIT).collect());
+    let response = match body.await {
+        Err(_) => body_timed_out(),
+        Ok(Ok(body)) => {
             let request = Request {
                 method: head.method,
                 path: head.uri.path().to_owned(),
@@ -310,10 +340,25 @@ async fn answer(
             };
             handler.handle(request).await
         }
-        Err(error) if error.is::<LengthLimitError>() => too_large(),
-        Err(error) => return Err(io::Error::other(error)),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => too_large(),
+        Ok(Err(error)) => return Err(io::Error::other(error)),
     };
     Ok(into_hyper(response))
+}
+
+/// Source: apiserver/pkg/server/filters/timeout.go.
+fn body_timed_out() -> Response {
+    let status = json!({
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Failure",
+        "message": "Timeout: request did not complete within the allotted timeout",
+        "reason": "Timeout",
+        "details": {},
+        "code": 504,
+    });
+    Response::json(504, &status).with_header(header::CONNECTION, "close")
 }
 
 /// Source: apimachinery/pkg/api/errors, `NewRequestEntityTooLargeError`.

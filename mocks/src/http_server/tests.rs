@@ -231,3 +231,31 @@ fn ending_the_process_ends_its_connections() {
         assert_eq!(refused.as_deref(), Some("ConnectionRefused"));
     });
 }
+
+#[test]
+fn a_handshake_that_does_not_go_on_is_given_up() {
+    paused(async {
+        let host = server(secure()).await;
+        let mut stream = host.dial(address()).await.unwrap();
+        let begin = Instant::now();
+        stream.write_all(&[0x16, 0x03, 0x01]).await.unwrap();
+        let read = stream.read(&mut [0; 16]).await.unwrap();
+        assert_eq!((read, begin.elapsed().as_secs()), (0, 32));
+    });
+}
+
+#[test]
+fn a_body_that_does_not_arrive_is_answered_after_a_minute() {
+    paused(async {
+        let host = server(TlsChoice::Plain).await;
+        let mut stream = host.dial(address()).await.unwrap();
+        let begin = Instant::now();
+        let request = "POST /echo HTTP/1.1\r\nHost: server\r\nContent-Length: 9\r\n\r\nabc";
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 504 "), "{answer}");
+        assert!(answer.contains("did not complete within the allotted timeout"));
+        assert_eq!(begin.elapsed().as_secs(), 60);
+    });
+}

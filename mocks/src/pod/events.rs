@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::event::{Event, Recorder};
+use crate::event_objects::{EventObjects, Occurrence};
 
 /// Events of one source, object and type that may pass at once.
 /// Source: `client-go/tools/record/events_cache.go defaultSpamBurst`.
@@ -18,6 +19,23 @@ const REFILL: Duration = Duration::from_secs(300);
 
 /// The component that most Events about a pod come from.
 const KUBELET: &str = "kubelet";
+
+/// The container that the kubelet's Events here are about.
+const CONTAINER: &str = "spec.containers{metrics-server}";
+
+/// Reasons of the kubelet's Events that are about a container, not its pod.
+/// Source: `pkg/kubelet/events/event.go`.
+const CONTAINER_REASONS: &[&str] = &[
+    "BackOff",
+    "Created",
+    "Failed",
+    "Killing",
+    "ProbeWarning",
+    "Pulled",
+    "Pulling",
+    "Started",
+    "Unhealthy",
+];
 
 /// The two types of Kubernetes Events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,14 +61,18 @@ impl Severity {
 pub(crate) struct EventLog {
     host: String,
     recorder: Rc<dyn Recorder>,
+    objects: EventObjects,
     buckets: RefCell<BTreeMap<(&'static str, Severity), Bucket>>,
 }
 
 impl EventLog {
-    pub(crate) fn new(host: &str, recorder: Rc<dyn Recorder>) -> Self {
+    /// Events that are told of as things that happened on `host`, and kept as
+    /// `objects`.
+    pub(crate) fn new(host: &str, recorder: Rc<dyn Recorder>, objects: EventObjects) -> Self {
         Self {
             host: host.to_owned(),
             recorder,
+            objects,
             buckets: RefCell::default(),
         }
     }
@@ -70,8 +92,20 @@ impl EventLog {
             .entry((source, severity))
             .or_insert_with(|| Bucket::full(now))
             .take(now);
+        let kind = severity.name();
+        let field_path = match CONTAINER_REASONS.contains(&reason) {
+            true => CONTAINER.to_owned(),
+            false => String::new(),
+        };
+        let occurrence = Occurrence {
+            source,
+            kind,
+            reason,
+            message: message.clone(),
+            field_path,
+        };
+        self.objects.observe(occurrence, passes);
         if passes {
-            let kind = severity.name();
             let event = Event::Kubernetes {
                 kind,
                 reason,
@@ -146,13 +180,25 @@ pub(crate) fn go_duration(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http_client::testing::{Recording, paused};
+    use crate::event_objects::Involved;
+    use crate::http_client::testing::{Pipes, Recording, TestClock, paused};
+    use crate::store::Store;
 
     #[test]
     fn a_flood_shows_twenty_five_and_then_one_in_five_minutes() {
         paused(async {
             let recording = Recording::new();
-            let log = EventLog::new("n", Rc::clone(&recording) as Rc<dyn Recorder>);
+            let about = Involved {
+                kind: "Pod",
+                api_version: "v1",
+                resource: "pods",
+                namespace: Some("a".to_owned()),
+                name: "web".to_owned(),
+            };
+            let host = Pipes::new().host("n", &TestClock::new());
+            let recorder = Rc::clone(&recording) as Rc<dyn Recorder>;
+            let objects = EventObjects::new(&host, &Store::new(), about, Rc::new(|| true));
+            let log = EventLog::new("n", recorder, objects);
             let shown = || recording.picked(|_| Some(())).len();
             for _ in 0..100 {
                 log.warning("Unhealthy", "no");

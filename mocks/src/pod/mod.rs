@@ -32,6 +32,7 @@ use seam::{Host, Timestamp};
 use tokio::sync::{Notify, mpsc};
 
 use crate::event::{Observer, Recorder};
+use crate::event_objects::{EventObjects, Involved};
 use crate::store::Store;
 use crate::tls::{Verify, client_config};
 
@@ -234,7 +235,23 @@ impl Pod {
         let probe_tls = client_config(&Verify::Insecure, None, parts.node.clock());
         let (commands, inbox) = mpsc::unbounded_channel();
         let recorded_as = config.recorded_as.as_deref().unwrap_or(parts.node.name());
-        let events = EventLog::new(recorded_as, Rc::clone(&parts.recorder));
+        let about = Involved {
+            kind: "Pod",
+            api_version: "v1",
+            resource: "pods",
+            namespace: Some(config.namespace.clone()),
+            name: config.name.clone(),
+        };
+        let events = EventLog::new(
+            recorded_as,
+            Rc::clone(&parts.recorder),
+            EventObjects::new(
+                &parts.node,
+                &parts.store,
+                about,
+                Rc::clone(&parts.apiserver_reachable),
+            ),
+        );
         let belief = Belief::new(&config);
         Self {
             shared: Rc::new(Shared {
