@@ -73,6 +73,9 @@ const ABSENT_GROUPS: &[&str] = &[
 pub(crate) const RESOURCES: &[ResourceType] = &[
     core("configmaps", "configmap", "ConfigMap", &["cm"]),
     core("events", "event", "Event", &["ev"]),
+    // Nobody limits anything in a scenario's namespaces; `kubectl describe
+    // namespace` asks.
+    core("limitranges", "limitrange", "LimitRange", &["limits"]),
     ResourceType {
         namespaced: false,
         ..core("namespaces", "namespace", "Namespace", &["ns"])
@@ -85,6 +88,12 @@ pub(crate) const RESOURCES: &[ResourceType] = &[
         categories: ALL,
         ..core("pods", "pod", "Pod", &["po"])
     },
+    core(
+        "resourcequotas",
+        "resourcequota",
+        "ResourceQuota",
+        &["quota"],
+    ),
     ResourceType {
         categories: ALL,
         ..core("services", "service", "Service", &["svc"])

@@ -209,7 +209,7 @@ fn discovery_is_served_in_both_forms_and_cached_by_its_tag() {
         assert_eq!(aggregated["kind"], "APIGroupDiscoveryList");
         let core = cluster.document("/api", accept).await;
         assert_eq!(
-            core["items"][0]["versions"][0]["resources"][3]["resource"],
+            core["items"][0]["versions"][0]["resources"][4]["resource"],
             "nodes"
         );
     });
