@@ -12,6 +12,7 @@ use crate::api::Reply;
 use crate::api::query::Query;
 use crate::api::reply::PLAIN_TEXT;
 use crate::decode::quote::quote;
+use crate::version::ProbeStyle;
 
 /// Never fails.
 pub const PING: &str = "ping";
@@ -29,6 +30,10 @@ pub const INFORMER_SYNC: &str = "metric-informer-sync";
 pub const COLLECTION_TIMELY: &str = "metric-collection-timely";
 /// Never fails, by a mistake of the original's.
 pub const METADATA_SYNC: &str = "metadata-informer-sync";
+/// Up to 0.4: fails when the last tick brought no node.
+pub const COLLECTION_SUCCESSFUL: &str = "metric-collection-successful";
+/// In 0.3: fails when the last tick began too long ago or brought no node.
+pub const COLLECTION: &str = "healthz";
 /// Fails from the stop signal on.
 pub const SHUTDOWN: &str = "shutdown";
 
@@ -54,9 +59,25 @@ impl Endpoint {
         }
     }
 
-    /// The names of its checks, in the order in which they are printed.
+    /// The names of its checks, in the order in which they are printed; `None`
+    /// if a release does not serve it.
     #[must_use]
-    pub const fn checks(self) -> &'static [&'static str] {
+    pub const fn checks(self, style: ProbeStyle) -> Option<&'static [&'static str]> {
+        match style {
+            ProbeStyle::Storage => Some(self.storage_checks()),
+            ProbeStyle::LastTick => Some(match self {
+                Self::Healthz => &[PING, LOG, MAX_IN_FLIGHT],
+                Self::Livez => &[PING, LOG, MAX_IN_FLIGHT, COLLECTION_TIMELY],
+                Self::Readyz => &[PING, LOG, MAX_IN_FLIGHT, COLLECTION_SUCCESSFUL, SHUTDOWN],
+            }),
+            ProbeStyle::Healthz => match self {
+                Self::Healthz => Some(&[PING, MAX_IN_FLIGHT, COLLECTION]),
+                Self::Livez | Self::Readyz => None,
+            },
+        }
+    }
+
+    const fn storage_checks(self) -> &'static [&'static str] {
         match self {
             Self::Healthz => &[PING, LOG, MAX_IN_FLIGHT, OBJECT_COUNT, METADATA_SYNC],
             Self::Livez => &[
@@ -159,7 +180,8 @@ mod tests {
                 .contains(name)
                 .then(|| "no metrics to serve".to_owned()),
         };
-        endpoint.checks().iter().map(check).collect()
+        let checks = endpoint.checks(ProbeStyle::Storage);
+        checks.into_iter().flatten().map(check).collect()
     }
 
     fn check(endpoint: Endpoint, query: Option<&str>, failing: &[&str], status: u16, body: &str) {

@@ -1,4 +1,10 @@
 //! One scrape of one kubelet.
+//!
+//! - `refusal`: what is said about an answer other than 200;
+//! - `notes`: what is logged about incomplete answers.
+
+mod notes;
+mod refusal;
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
@@ -12,21 +18,33 @@ use seam::{Host, Timestamp};
 use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
 
-use crate::decode::{self, Incomplete, Partial};
+use crate::decode::{self, Incomplete};
 use crate::environment::{ClusterConfig, Credentials};
 use crate::informer::Node;
 use crate::klog::{Log, Quoted};
 use crate::options::KubeletOptions;
 use crate::sample::MetricsBatch;
+use crate::summary::{self, Skipped};
 use crate::transport::connect::Security;
 use crate::transport::credentials::HeaderSource;
 use crate::transport::error::errno_text;
 use crate::transport::tls::{Identity, Tls, Trust, certificates};
 use crate::transport::x509::Authorities;
 use crate::transport::{Authority, ErrorKind, HttpClient, Response, TransportError};
+use crate::version::{KubeletEndpoint, Version};
+
+/// Where a kubelet shows its metrics, from 0.6 on.
+const RESOURCE: &str = "/metrics/resource";
+
+/// The same up to 0.5.
+const SUMMARY: &str = "/stats/summary?only_cpu_and_memory=true";
 
 /// DIFFERENCE: Go reads bodies of any size.
 const MAX_BODY: usize = 64 << 20;
+
+/// A buffer that grew beyond this is given back to the system: a kubelet with
+/// 250 pods says less.
+const MAX_SPARE_BUFFER: usize = 1 << 20;
 
 /// Buffers kept for the next tick; more were in use only if kubelets answered
 /// at the same instant.
@@ -45,7 +63,7 @@ pub struct KubeletClient {
     authorization: HeaderSource,
     user_agent: HeaderValue,
     options: KubeletOptions,
-    default_path: &'static str,
+    version: Version,
     log: Log,
     spare_buffers: RefCell<Vec<Vec<u8>>>,
 }
@@ -60,6 +78,8 @@ pub struct ScrapeError {
     pub text: String,
     /// Whether Go's error wraps `context.DeadlineExceeded`.
     pub deadline_exceeded: bool,
+    /// The address that was asked, if the node has one.
+    pub address: Option<String>,
 }
 
 impl ScrapeError {
@@ -68,6 +88,7 @@ impl ScrapeError {
             outcome: outcome.into(),
             text: text.into(),
             deadline_exceeded: false,
+            address: None,
         }
     }
 }
@@ -88,7 +109,7 @@ impl KubeletClient {
         tls: &Tls,
         cluster: &ClusterConfig,
         options: &KubeletOptions,
-        default_path: &'static str,
+        version: Version,
         user_agent: &str,
         log: Log,
     ) -> Result<Self, String> {
@@ -106,7 +127,7 @@ impl KubeletClient {
             authorization: HeaderSource::new(host.clone(), credentials),
             user_agent: HeaderValue::from_str(user_agent).map_err(|error| error.to_string())?,
             options: options.clone(),
-            default_path,
+            version,
             log,
             spare_buffers: RefCell::default(),
             host: host.clone(),
@@ -126,37 +147,64 @@ impl KubeletClient {
         deadline: Instant,
     ) -> Result<MetricsBatch, ScrapeError> {
         let authority = self.authority(node)?;
-        let path = encode_path(node.metrics_path.as_deref().unwrap_or(self.default_path));
+        let told = |error: ScrapeError| ScrapeError {
+            address: Some(authority.host.to_string()),
+            ..error
+        };
+        let target = match self.version.kubelet_endpoint() {
+            KubeletEndpoint::Summary(_) => SUMMARY.to_owned(),
+            KubeletEndpoint::Resource => {
+                encode_path(node.metrics_path.as_deref().unwrap_or(RESOURCE))
+            }
+        };
         let request_time = self.host.now();
-        let response = self.exchange(&authority, &path, deadline).await?;
-        if response.status != StatusCode::OK {
-            return Err(ScrapeError::new(
-                response.status.as_str(),
-                format!(
-                    "request failed, status: {}",
-                    Quoted(&status_line(response.status))
-                ),
-            ));
-        }
+        let response = self.exchange(&authority, &target, deadline).await;
+        let response = response.map_err(told)?;
+        let status = response.status;
         let mut body = self.spare_buffers.borrow_mut().pop().unwrap_or_default();
-        let read = match timeout_at(deadline, response.read_into(&mut body, MAX_BODY)).await {
+        let result = match self.read(response, &mut body, deadline).await {
+            Ok(()) if status != StatusCode::OK => {
+                let url = self.url(&authority, &target);
+                Err(refusal::status(self.version, &url, status, &body))
+            }
+            Ok(()) => self.decode(&body, request_time, node, &authority),
+            Err(error) => Err(error),
+        };
+        let mut spare = self.spare_buffers.borrow_mut();
+        if spare.len() < MAX_SPARE_BUFFERS && body.capacity() <= MAX_SPARE_BUFFER {
+            spare.push(body);
+        }
+        result.map_err(told)
+    }
+
+    /// Reads an answer's body, where the release does.
+    async fn read(
+        &self,
+        response: Response,
+        body: &mut Vec<u8>,
+        deadline: Instant,
+    ) -> Result<(), ScrapeError> {
+        let is_exposition = self.version.kubelet_endpoint() == KubeletEndpoint::Resource;
+        if is_exposition && response.status != StatusCode::OK {
+            return Ok(());
+        }
+        let read = match timeout_at(deadline, response.read_into(body, MAX_BODY)).await {
             Ok(read) => read,
             Err(_) => Err(TransportError::deadline()),
         };
-        let result = match read {
-            Ok(()) => self.decode(&body, request_time, &node.name),
+        read.map_err(|error| {
+            let text = match is_exposition {
+                true => format!("failed to read response body - {error}"),
+                false => error.to_string(),
+            };
             // The cause is formatted, not wrapped: a deadline here is an
             // error like any other.
-            Err(error) => Err(ScrapeError::new(
-                error.kind.outcome(),
-                format!("failed to read response body - {error}"),
-            )),
-        };
-        let mut spare = self.spare_buffers.borrow_mut();
-        if spare.len() < MAX_SPARE_BUFFERS {
-            spare.push(body);
-        }
-        result
+            ScrapeError::new(error.kind.outcome(), text)
+        })
+    }
+
+    fn url(&self, authority: &Authority, target: &str) -> String {
+        format!("{}://{authority}{target}", self.scheme)
     }
 
     /// Sends the request and waits for the head of the answer.
@@ -167,11 +215,19 @@ impl KubeletClient {
         deadline: Instant,
     ) -> Result<Response, ScrapeError> {
         let failed = |error: TransportError| {
-            let url = format!("{}://{authority}{path}", self.scheme);
+            let url = self.url(authority, path);
+            let mut cause = error.to_string();
+            if !self.version.names_failed_verification() {
+                cause = cause.replace("tls: failed to verify certificate: ", "");
+            }
+            // Go quotes the URL since 1.14.
+            let text = match self.version.minor() {
+                ..=3 => format!("Get {url}: {cause}"),
+                _ => format!("Get {}: {cause}", Quoted(&url)),
+            };
             ScrapeError {
-                outcome: error.kind.outcome().to_owned(),
-                text: format!("Get {}: {error}", Quoted(&url)),
                 deadline_exceeded: error.kind == ErrorKind::Deadline,
+                ..ScrapeError::new(error.kind.outcome(), text)
             }
         };
         let request = self.request(authority, path).ok_or_else(|| {
@@ -225,10 +281,17 @@ impl KubeletClient {
             .iter()
             .find_map(|wanted| node.addresses.iter().find(|(kind, _)| kind == wanted))
             .ok_or_else(|| {
-                ScrapeError::new(
-                    "no-address",
-                    format!("no address matched types [{}]", types.join(" ")),
-                )
+                let types = types.join(" ");
+                let text = match self.version.minor() {
+                    ..=4 => format!(
+                        "unable to extract connection information for node {}: node {} had no \
+                         addresses that matched types [{types}]",
+                        Quoted(&node.name),
+                        node.name
+                    ),
+                    _ => format!("no address matched types [{types}]"),
+                };
+                ScrapeError::new("no-address", text)
             })?;
         let port = u16::try_from(port).map_err(|_| {
             let text = format!("dial tcp: address {port}: invalid port");
@@ -244,38 +307,25 @@ impl KubeletClient {
         &self,
         body: &[u8],
         request_time: Timestamp,
-        node: &str,
+        node: &Node,
+        authority: &Authority,
     ) -> Result<MetricsBatch, ScrapeError> {
-        let mut note = |incomplete: Incomplete<'_>| self.log_incomplete(&incomplete);
-        decode::decode_noting(body, request_time, node, &mut note).map_err(|error| {
-            ScrapeError::new("malformed", format!("failed parsing metrics: {error}"))
-        })
-    }
-
-    fn log_incomplete(&self, incomplete: &Incomplete<'_>) {
-        match incomplete {
-            Incomplete::Node { node, found } => self.log.verbose(1, "decode.go:148", || {
-                format!(
-                    "\"Failed getting complete node metric\" node={} metric={}",
-                    Quoted(node),
-                    point_json(found)
-                )
-            }),
-            Incomplete::Pod {
-                pod,
-                container,
-                found,
-            } => {
-                self.log.verbose(1, "decode.go:195", || {
-                    format!(
-                        "\"Failed getting complete container metric\" containerName={} containerMetric={}",
-                        Quoted(container),
-                        point_json(found)
-                    )
-                });
-                self.log.verbose(1, "decode.go:163", || {
-                    format!("\"Failed getting complete Pod metric\" pod={}", Quoted(pod))
-                });
+        match self.version.kubelet_endpoint() {
+            KubeletEndpoint::Resource => {
+                let mut note = |incomplete: Incomplete<'_>| self.log_incomplete(&incomplete);
+                let decoded = decode::decode_noting(body, request_time, &node.name, &mut note);
+                decoded.map_err(|error| {
+                    ScrapeError::new("malformed", format!("failed parsing metrics: {error}"))
+                })
+            }
+            KubeletEndpoint::Summary(rule) => {
+                let mut note = |skipped: Skipped| {
+                    self.log_skipped(&node.name, &authority.host, &skipped);
+                };
+                summary::decode(body, rule, &node.name, &mut note).map_err(|error| {
+                    let url = self.url(authority, SUMMARY);
+                    refusal::summary(self.version, &url, body, &error)
+                })
             }
         }
     }
@@ -320,15 +370,6 @@ fn security(
     })
 }
 
-/// `403 Forbidden`
-fn status_line(status: StatusCode) -> String {
-    format!(
-        "{} {}",
-        status.as_u16(),
-        status.canonical_reason().unwrap_or("")
-    )
-}
-
 /// Escapes a path as Go does: a `?` in it does not begin a query.
 ///
 /// Source: Go `net/url: (*URL).EscapedPath`.
@@ -350,26 +391,6 @@ fn encode_path(path: &str) -> String {
         }
     }
     encoded
-}
-
-/// A point as klog prints the Go structure.
-fn point_json(point: &Partial) -> String {
-    format!(
-        "{{\"StartTime\":\"{}\",\"Timestamp\":\"{}\",\"CumulativeCPUUsed\":{},\"MemoryUsage\":{}}}",
-        go_time(point.start),
-        go_time(point.timestamp),
-        point.cumulative_cpu_ns,
-        point.memory_bytes
-    )
-}
-
-fn go_time(time: Option<Timestamp>) -> String {
-    let time =
-        time.and_then(|time| jiff::Timestamp::from_nanosecond(i128::from(time.as_nanos())).ok());
-    time.map_or_else(
-        || "0001-01-01T00:00:00Z".to_owned(),
-        |time| time.to_string(),
-    )
 }
 
 #[cfg(test)]
@@ -400,7 +421,7 @@ mod tests {
             &tls,
             &cluster,
             &options.kubelet,
-            "/metrics/resource",
+            Version::V0_8,
             "metrics-server",
             log,
         )
@@ -474,14 +495,5 @@ mod tests {
     fn a_question_mark_in_the_path_begins_no_query() {
         assert_eq!(encode_path("/custom/path"), "/custom/path");
         assert_eq!(encode_path("a?b=c d"), "/a%3Fb=c%20d");
-    }
-
-    #[test]
-    fn a_status_is_told_with_its_reason() {
-        assert_eq!(status_line(StatusCode::FORBIDDEN), "403 Forbidden");
-        assert_eq!(
-            status_line(StatusCode::INTERNAL_SERVER_ERROR),
-            "500 Internal Server Error"
-        );
     }
 }

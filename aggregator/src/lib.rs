@@ -7,6 +7,7 @@
 //! - [`version`]: what differs between releases, as a value;
 //! - [`sample`]: points and batches, the nouns of everything below;
 //! - [`decode`]: a kubelet's exposition → points;
+//! - [`summary`]: an older kubelet endpoint's JSON → points;
 //! - [`store`]: the last two points of each subject → usage and readiness;
 //! - [`quantity`]: Kubernetes' notation for CPU and memory;
 //! - [`api`]: store and caches → the bodies of the metrics API;
@@ -44,5 +45,6 @@ pub mod sample;
 pub mod scrape;
 pub mod server;
 pub mod store;
+pub mod summary;
 pub mod transport;
 pub mod version;

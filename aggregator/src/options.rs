@@ -15,9 +15,8 @@ mod validate;
 
 use std::net::IpAddr;
 
-use crate::version::{RequestTimeoutRule, Version};
+use crate::version::Version;
 use duration::GoDuration;
-use flags::Flag;
 use read::Reader;
 
 /// The command line, read and typed, not yet validated.
@@ -168,21 +167,10 @@ pub enum Command {
     Version,
 }
 
-/// `--kubelet-request-timeout` exists from 0.7 on.
-fn known_in(version: Version) -> impl Fn(&Flag) -> bool {
-    move |flag| {
-        flag.name != "kubelet-request-timeout"
-            || matches!(
-                version.request_timeout_rule(),
-                RequestTimeoutRule::Flag { .. }
-            )
-    }
-}
-
 /// The usage text: the full flag list.
 #[must_use]
 pub fn usage(version: Version) -> String {
-    flags::usage(known_in(version))
+    flags::usage(version)
 }
 
 /// Reads a command line without the program's name.
@@ -191,7 +179,7 @@ pub fn usage(version: Version) -> String {
 ///
 /// pflag's text, such as `unknown flag: --nosuch`.
 pub fn parse(args: &[String], version: Version) -> Result<Command, String> {
-    let given = parse::parse(args, known_in(version))?;
+    let given = parse::parse(args, version)?;
     if given.help {
         return Ok(Command::Help);
     }

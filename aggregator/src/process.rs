@@ -103,7 +103,12 @@ pub async fn run(args: &[String], environment: Environment) -> Exit {
     };
     let options = match options::parse(args, version) {
         Ok(Command::Run(options)) => options,
-        Ok(Command::Help) => return said(options::usage(version)),
+        Ok(Command::Help) => {
+            return said(format!(
+                "Launch metrics-server\n\n{}",
+                options::usage(version)
+            ));
+        }
         Ok(Command::Version) => return said(format!("{}\n", version.git_version())),
         Err(text) => return panicked(&text, version),
     };

@@ -1,11 +1,15 @@
 //! One tick over all nodes, and the ticker that says when.
+//!
+//! - `lines`: what is logged about it.
+
+mod lines;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use seam::{Host, Random, Timestamp};
+use seam::{Host, Random};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use crate::api::Selector;
@@ -16,9 +20,9 @@ use crate::klog::{Log, Quoted};
 use crate::kubelet::{KubeletClient, ScrapeError};
 use crate::options::duration::GoDuration;
 use crate::pace::{Pace, Work, hold_up};
-use crate::sample::{Duplicate, MetricsBatch};
-use crate::store::{Store, StoreNote, StoreReport};
-use crate::version::{RequestTimeoutRule, Version};
+use crate::sample::MetricsBatch;
+use crate::store::Store;
+use crate::version::{FirstTick, RequestTimeoutRule, Version};
 
 /// What scraping leaves behind for serving.
 pub struct Collected {
@@ -107,12 +111,16 @@ pub struct Scraper {
 }
 
 impl Scraper {
-    /// Scrapes at once and then at every tick, for ever.
+    /// Scrapes at every tick, for ever; where the release does so also at
+    /// once.
     ///
     /// Source: `pkg/server/server.go: runScrape`.
     pub async fn run(&self) {
         let mut ticker = Ticker::new(self.resolution);
-        let mut start = Instant::now();
+        let mut start = match self.version.first_tick() {
+            FirstTick::AtOnce => Instant::now(),
+            FirstTick::AfterResolution => ticker.tick().await,
+        };
         for tick in 1.. {
             self.tick(tick, start).await;
             start = ticker.tick().await;
@@ -187,11 +195,18 @@ impl Scraper {
             })
             .collect();
         let mut all = MetricsBatch::default();
-        while let Some(batch) = scrapes.next().await {
-            for duplicate in all.absorb(batch) {
-                self.log_duplicate(&duplicate);
+        let mut failures = Vec::new();
+        while let Some((node, result)) = scrapes.next().await {
+            match result {
+                Ok(batch) => {
+                    for duplicate in all.absorb(batch) {
+                        self.log_duplicate(&duplicate);
+                    }
+                }
+                Err(error) => failures.extend(self.log_failure(&node, &error)),
             }
         }
+        self.log_collected(&failures);
         self.log.verbose(1, "scraper.go:173", || {
             format!(
                 "\"Scrape finished\" duration={} nodeCount={} podCount={}",
@@ -203,14 +218,14 @@ impl Scraper {
         all
     }
 
-    /// Scrapes one node; a failure is an empty batch.
+    /// Scrapes one node.
     async fn scrape_node(
         &self,
         tick: u64,
         node: Rc<Node>,
         delay: Duration,
         tick_deadline: Instant,
-    ) -> MetricsBatch {
+    ) -> (Rc<Node>, Result<MetricsBatch, ScrapeError>) {
         let entered = Instant::now();
         sleep(delay).await;
         self.log.verbose(2, "scraper.go:142", || {
@@ -250,10 +265,7 @@ impl Scraper {
             text,
             duration,
         });
-        result.unwrap_or_else(|error| {
-            self.log_failure(&node, &error);
-            MetricsBatch::default()
-        })
+        (node, result)
     }
 
     fn effective_timeout(&self) -> Duration {
@@ -261,93 +273,6 @@ impl Scraper {
             RequestTimeoutRule::NineTenthsOfResolution => self.resolution * 9 / 10,
             RequestTimeoutRule::Flag { .. } => self.request_timeout,
         }
-    }
-
-    fn log_failure(&self, node: &Node, error: &ScrapeError) {
-        let name = Quoted(&node.name);
-        let err = Quoted(&error.text);
-        if self.version.quiet_on_not_ready_nodes() && !node.ready {
-            self.log.verbose(4, "scraper.go:148", || {
-                format!("\"Failed to scrape node, node is not ready\" node={name} err={err}")
-            });
-        } else if error.deadline_exceeded {
-            let timeout = GoDuration::from(self.effective_timeout());
-            self.log.error(
-                "scraper.go:147",
-                format!("\"Failed to scrape node, timeout to access kubelet\" err={err} node={name} timeout=\"{timeout}\""),
-            );
-        } else {
-            self.log.error(
-                "scraper.go:149",
-                format!("\"Failed to scrape node\" err={err} node={name}"),
-            );
-        }
-    }
-
-    fn log_duplicate(&self, duplicate: &Duplicate) {
-        let message = match duplicate {
-            Duplicate::Node(node) => format!("\"Got duplicate node point\" node={}", Quoted(node)),
-            Duplicate::Pod(pod) => {
-                format!(
-                    "\"Got duplicate pod point\" pod={}",
-                    Quoted(&format!("{}/{}", pod.namespace, pod.name))
-                )
-            }
-        };
-        self.log.error("scraper.go:166", message);
-    }
-
-    fn log_notes(&self, report: &StoreReport) {
-        for note in &report.notes {
-            let (file, values) = match note {
-                StoreNote::NodeOlderThanPrevious {
-                    node,
-                    previous,
-                    timestamp,
-                } => (
-                    "node.go:115",
-                    format!(
-                        "node={} previousTimestamp=\"{}\" timestamp=\"{}\"",
-                        Quoted(node),
-                        go_time(*previous),
-                        go_time(*timestamp)
-                    ),
-                ),
-                StoreNote::ContainerOlderThanPrevious {
-                    container,
-                    pod,
-                    previous,
-                    timestamp,
-                } => (
-                    "pod.go:141",
-                    format!(
-                        "containerName={} pod={} previousTimestamp=\"{}\" timestamp=\"{}\"",
-                        Quoted(container),
-                        Quoted(&format!("{}/{}", pod.namespace, pod.name)),
-                        go_time(*previous),
-                        go_time(*timestamp)
-                    ),
-                ),
-                StoreNote::ReadinessChanged { nodes, pods } => (
-                    "storage.go:83",
-                    format!("nodeMetrics={nodes} podMetrics={pods}"),
-                ),
-            };
-            self.log.verbose(2, file, || {
-                format!("{} {values}", Quoted(&note.to_string()))
-            });
-        }
-    }
-}
-
-/// A time as Go's `Time.String` writes it, in UTC.
-fn go_time(time: Timestamp) -> String {
-    match jiff::Timestamp::from_nanosecond(i128::from(time.as_nanos())) {
-        Ok(time) => {
-            let text = time.to_string();
-            format!("{} +0000 UTC", text.trim_end_matches('Z').replace('T', " "))
-        }
-        Err(_) => format!("{}ns", time.as_nanos()),
     }
 }
 

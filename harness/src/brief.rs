@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use aggregator::options::{self, Command};
+use aggregator::version::RequestTimeoutRule;
 use reports::case::{Case, Change, NodeBrief, ProbeBrief, Setting};
 use reports::expectation::{Claim, Expectation};
 
 use crate::changes;
-use crate::scenario::model::{self, Node, Probe, Scenario, Version};
+use crate::scenario::model::{self, Node, Probe, Scenario};
 
 /// The judge's brief for a scenario.
 #[must_use]
@@ -21,7 +22,7 @@ pub fn case(scenario: &Scenario) -> Case {
         input_digest: scenario.input_digest.clone(),
         preset: scenario.preset.clone(),
         until_ns: nanos(scenario.until),
-        version: release_line(server.version).to_owned(),
+        version: server.version.to_string(),
         resolution_ns: nanos(resolution),
         request_timeout_ns: nanos(request_timeout),
         start_cost_ns: nanos(start_cost_max(server)),
@@ -58,24 +59,16 @@ pub fn path_rules(scenario: &Scenario) -> Vec<String> {
 /// The resolution and the time-out of a scrape, as the arguments have them.
 /// Arguments that the real program refuses have the defaults: it never scrapes.
 fn scrape_timing(server: &model::MetricsServer) -> (Duration, Duration) {
-    match options::parse(&server.args, release(server.version)) {
-        Ok(Command::Run(options)) => (
-            options.metric_resolution.to_std(),
-            options.kubelet.request_timeout.to_std(),
-        ),
+    match options::parse(&server.args, server.version) {
+        Ok(Command::Run(options)) => {
+            let resolution = options.metric_resolution.to_std();
+            let timeout = match server.version.request_timeout_rule() {
+                RequestTimeoutRule::NineTenthsOfResolution => resolution * 9 / 10,
+                RequestTimeoutRule::Flag { .. } => options.kubelet.request_timeout.to_std(),
+            };
+            (resolution, timeout)
+        }
         _ => (Duration::from_secs(60), Duration::from_secs(10)),
-    }
-}
-
-/// The release whose rules the aggregation core follows.
-#[must_use]
-pub fn release(version: Version) -> aggregator::version::Version {
-    match version {
-        Version::V0_5 => aggregator::version::Version::V0_5,
-        Version::V0_6 => aggregator::version::Version::V0_6,
-        Version::V0_7 => aggregator::version::Version::V0_7,
-        Version::V0_8 => aggregator::version::Version::V0_8,
-        Version::V0_9 => aggregator::version::Version::V0_9,
     }
 }
 
@@ -83,16 +76,6 @@ fn start_cost_max(server: &model::MetricsServer) -> Duration {
     // Informers are waited for by polling every 100 ms.
     let cost = &server.start_cost;
     cost.exec.max() + cost.certificate.max() + cost.configure.max() + Duration::from_millis(100)
-}
-
-fn release_line(version: Version) -> &'static str {
-    match version {
-        Version::V0_5 => "0.5",
-        Version::V0_6 => "0.6",
-        Version::V0_7 => "0.7",
-        Version::V0_8 => "0.8",
-        Version::V0_9 => "0.9",
-    }
 }
 
 fn probe(probe: &Probe) -> ProbeBrief {

@@ -29,7 +29,7 @@ pub struct Case {
     pub preset: String,
     /// Where the simulation stops.
     pub until_ns: u64,
-    /// metrics-server's release line: `0.8`.
+    /// metrics-server's release: `0.8.1`.
     pub version: String,
     /// `--metric-resolution`
     pub resolution_ns: u64,
@@ -208,18 +208,29 @@ impl Case {
     /// release ready.
     ///
     /// Source: `(*storage).Ready`, metrics-server `pkg/storage/storage.go`:
-    /// node *or* pod up to 0.8, node *and* pod from 0.9.
+    /// some node up to 0.4, node *or* pod up to 0.8, node *and* pod from 0.9.
     #[must_use]
     pub fn ready_with(&self, servable_nodes: u64, servable_pods: u64) -> bool {
-        let minor = self.version.split('.').nth(1).and_then(|minor| {
-            let digits = minor.split(|c: char| !c.is_ascii_digit()).next();
-            digits.and_then(|digits| digits.parse::<u32>().ok())
-        });
-        if minor.is_some_and(|minor| minor >= 9) {
-            servable_nodes > 0 && servable_pods > 0
-        } else {
-            servable_nodes > 0 || servable_pods > 0
+        match self.minor() {
+            Some(..=4) => servable_nodes > 0,
+            Some(9..) => servable_nodes > 0 && servable_pods > 0,
+            _ => servable_nodes > 0 || servable_pods > 0,
         }
+    }
+
+    /// The path by which this release says that it is ready.
+    #[must_use]
+    pub fn readiness_path(&self) -> &'static str {
+        match self.minor() {
+            Some(..=3) => "/healthz",
+            _ => "/readyz",
+        }
+    }
+
+    fn minor(&self) -> Option<u32> {
+        let minor = self.version.split('.').nth(1)?;
+        let digits = minor.split(|c: char| !c.is_ascii_digit()).next()?;
+        digits.parse().ok()
     }
 }
 
@@ -257,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn nodes_alone_make_0_8_ready_but_not_0_9() {
+    fn releases_differ_in_what_makes_them_ready() {
         let ready = |version: &str, nodes, pods| {
             Case {
                 version: version.to_owned(),
@@ -265,6 +276,8 @@ mod tests {
             }
             .ready_with(nodes, pods)
         };
+        assert!(ready("0.3.6", 1, 0));
+        assert!(!ready("0.4.4", 0, 1));
         assert!(ready("0.8", 1, 0));
         assert!(ready("0.8.1", 0, 1));
         assert!(!ready("0.8", 0, 0));

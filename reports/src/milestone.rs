@@ -24,7 +24,8 @@ pub enum Milestone {
     InformersSynced,
     /// It stored the first scrape that held a node or a pod.
     FirstScrapeStored,
-    /// `/readyz` answered 200, to the witness or to a probe.
+    /// `/readyz`, in 0.3 `/healthz`, answered 200, to the witness or to a
+    /// probe.
     Readyz200,
     /// The pod's Ready condition became true: the moment Kubernetes considers
     /// metrics-server ready. *Time to ready* means this milestone, also for a
@@ -185,20 +186,20 @@ fn reached_by(case: &Case, record: &Record) -> [Option<Milestone>; 2] {
             nodes,
             ..
         } if outcome == "200" => [
-            reached_by_answer(target),
+            reached_by_answer(case, target),
             (lists_nodes(target) && is_complete(case, record.t, nodes))
                 .then_some(Milestone::FirstCompleteAnswer),
         ],
         Event::Response {
             target, outcome, ..
-        } if outcome == "200" => [reached_by_answer(target), None],
+        } if outcome == "200" => [reached_by_answer(case, target), None],
         _ => [None, None],
     }
 }
 
-fn reached_by_answer(target: &str) -> Option<Milestone> {
+fn reached_by_answer(case: &Case, target: &str) -> Option<Milestone> {
     match path(target) {
-        "/readyz" => Some(Milestone::Readyz200),
+        path if path == case.readiness_path() => Some(Milestone::Readyz200),
         _ if lists_nodes(target) || lists_pods(target) => Some(Milestone::FirstApi200),
         _ => None,
     }

@@ -94,7 +94,7 @@ pub(super) fn version(version: Version) -> Reply {
 /// The list of paths, with 200 at `/` and with 404 where there is nothing.
 ///
 /// DIFFERENCE: `/statusz` is listed, as in the original, but not served.
-pub(super) fn index(status: u16) -> Reply {
+pub(super) fn index(status: u16, version: Version) -> Reply {
     let mut paths: Vec<String> = [
         "/apis",
         "/apis/metrics.k8s.io",
@@ -109,14 +109,12 @@ pub(super) fn index(status: u16) -> Reply {
     .map(str::to_owned)
     .into();
     for endpoint in [Endpoint::Healthz, Endpoint::Livez, Endpoint::Readyz] {
+        let Some(checks) = endpoint.checks(version.probes()) else {
+            continue;
+        };
         let path = endpoint.path();
         paths.push(path.to_owned());
-        paths.extend(
-            endpoint
-                .checks()
-                .iter()
-                .map(|check| format!("{path}/{check}")),
-        );
+        paths.extend(checks.iter().map(|check| format!("{path}/{check}")));
     }
     paths.sort_unstable();
     Reply::new(
@@ -140,20 +138,22 @@ fn group_version() -> Value {
 ///
 /// DIFFERENCE: only 0.8 and 0.9 are certain.
 const fn library_minor(version: Version) -> &'static str {
-    match version {
-        Version::V0_5 => "21",
-        Version::V0_6 => "25",
-        Version::V0_7 => "29",
-        Version::V0_8 => "33",
-        Version::V0_9 => "36",
+    match version.minor() {
+        ..=3 => "18",
+        4 => "19",
+        5 => "21",
+        6 => "25",
+        7 => "29",
+        8 => "33",
+        _ => "36",
     }
 }
 
 const fn aggregated_versions(version: Version) -> &'static [DiscoveryVersion] {
-    match version {
-        Version::V0_5 | Version::V0_6 => &[],
-        Version::V0_7 => &[DiscoveryVersion::V2Beta1],
-        Version::V0_8 | Version::V0_9 => &[DiscoveryVersion::V2, DiscoveryVersion::V2Beta1],
+    match version.minor() {
+        ..=6 => &[],
+        7 => &[DiscoveryVersion::V2Beta1],
+        _ => &[DiscoveryVersion::V2, DiscoveryVersion::V2Beta1],
     }
 }
 
@@ -198,7 +198,7 @@ fn aggregated_document(release: Version, api_version: &str) -> Value {
         })
     };
     let mut metadata = json!({ "name": GROUP });
-    if release < Version::V0_9 {
+    if release.minor() < 9 {
         // Later libraries leave out a creation time that is not set.
         metadata["creationTimestamp"] = Value::Null;
     }

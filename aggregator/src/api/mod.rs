@@ -117,16 +117,16 @@ pub fn respond(request: &ApiRequest<'_>, view: &View<'_>, note: &mut dyn FnMut(N
         .collect();
     let segments: Vec<&str> = segments.iter().map(|segment| &**segment).collect();
     match segments[..] {
-        [] => discovery::index(200),
+        [] => discovery::index(200, view.version),
         ["openapi", "v2"] => openapi::v2(request, view),
         ["openapi", "v3", ref document @ ..] => {
             let document = openapi::v3(request, view, &document.join("/"));
-            document.unwrap_or_else(|| discovery::index(404))
+            document.unwrap_or_else(|| discovery::index(404, view.version))
         }
         ["apis"] | ["apis", GROUP, ..] | ["version", ..] => {
             routed(request, &segments, view, note).unwrap_or_else(|refusal| refusal.reply(request))
         }
-        _ => discovery::index(404),
+        _ => discovery::index(404, view.version),
     }
 }
 

@@ -156,9 +156,10 @@ fn v3_document(version: Version, name: &str) -> Value {
     })
 }
 
-/// The version is metrics-server's own, without what follows a hyphen.
+/// The version is metrics-server's own, without what follows a hyphen: a
+/// release has none.
 fn info(version: Version) -> Value {
-    let version = version.git_version().split('-').next();
+    let version = version.git_version();
     json!({ "title": "Kubernetes metrics-server", "version": version })
 }
 

@@ -90,7 +90,7 @@ impl<S: Sink> Reflector<S> {
             resource,
             sink,
             style: version.list_style(),
-            structured_log: version >= Version::V0_8,
+            structured_log: version.minor() >= 8,
             log,
             last_version: RefCell::default(),
         }

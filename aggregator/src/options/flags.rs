@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use crate::version::Version;
+
 /// A flag's type, as pflag names them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -48,8 +50,10 @@ pub(super) struct Flag {
     pub(super) name: &'static str,
     pub(super) shorthand: Option<char>,
     pub(super) kind: Kind,
-    pub(super) default: &'static str,
+    default: &'static str,
     pub(super) effect: Effect,
+    /// The minors of the first and the last release line that have it.
+    minors: (u8, u8),
     section: &'static str,
     help: &'static str,
 }
@@ -68,10 +72,45 @@ const fn flag(
         kind,
         default,
         effect,
+        minors: (0, u8::MAX),
         section,
         help,
     }
 }
+
+/// Not before 0.`minor`.
+const fn since(minor: u8, flag: Flag) -> Flag {
+    Flag {
+        minors: (minor, u8::MAX),
+        ..flag
+    }
+}
+
+/// Not after 0.`minor`.
+const fn until(minor: u8, flag: Flag) -> Flag {
+    Flag {
+        minors: (0, minor),
+        ..flag
+    }
+}
+
+impl Flag {
+    /// Whether a release has it.
+    pub(super) const fn exists_in(&self, version: Version) -> bool {
+        self.minors.0 <= version.minor() && version.minor() <= self.minors.1
+    }
+
+    /// Its default in a release.
+    pub(super) fn default_in(&self, version: Version) -> &'static str {
+        match self.name {
+            ALWAYS_ALLOW_PATHS => version.always_allowed_paths(),
+            _ => self.default,
+        }
+    }
+}
+
+/// The one flag whose default differs between releases.
+const ALWAYS_ALLOW_PATHS: &str = "authorization-always-allow-paths";
 
 const fn short(letter: char, flag: Flag) -> Flag {
     Flag {
@@ -95,7 +134,8 @@ const SERVER: &str = "Server";
 
 /// One row per flag, which rustfmt would make eight lines of.
 ///
-/// Source: `docs/command-line-flags.txt`.
+/// Source: `docs/command-line-flags.txt`; those until 0.5 are klog's of that
+/// time.
 #[rustfmt::skip]
 pub(super) const FLAGS: &[Flag] = &[
     flag(METRICS_SERVER, "kubeconfig", Text, "", Applied, "Kubeconfig of the API server to watch; in-cluster configuration if empty."),
@@ -108,7 +148,7 @@ pub(super) const FLAGS: &[Flag] = &[
     flag(KUBELET, "kubelet-insecure-tls", Bool, "false", Applied, "Do not verify kubelets' serving certificates."),
     flag(KUBELET, "kubelet-port", Int, "10250", Applied, "Port of the kubelets."),
     flag(KUBELET, "kubelet-preferred-address-types", Strings, "Hostname,InternalDNS,InternalIP,ExternalDNS,ExternalIP", Applied, "Types of node address to use, the first that a node has."),
-    flag(KUBELET, "kubelet-request-timeout", Duration, "10s", Applied, "Time that a kubelet may take to answer."),
+    since(7, flag(KUBELET, "kubelet-request-timeout", Duration, "10s", Applied, "Time that a kubelet may take to answer.")),
     flag(KUBELET, "kubelet-use-node-status-port", Bool, "false", Applied, "Use the port in the node's status, if it has one."),
     short('l', flag(KUBELET, "node-selector", Text, "", Applied, "Label selector of the nodes to scrape.")),
     flag(SERVING, "bind-address", Ip, "0.0.0.0", Applied, "Address to serve on."),
@@ -135,7 +175,7 @@ pub(super) const FLAGS: &[Flag] = &[
     flag(AUTHENTICATION, "requestheader-group-headers", Strings, "x-remote-group", Applied, "Headers with a user's groups."),
     flag(AUTHENTICATION, "requestheader-uid-headers", Strings, "", Applied, "Headers with a user's UID."),
     flag(AUTHENTICATION, "requestheader-username-headers", Strings, "x-remote-user", Applied, "Headers with a user's name."),
-    flag(AUTHORIZATION, "authorization-always-allow-paths", Strings, "/healthz,/readyz,/livez", Applied, "Paths that anyone may get."),
+    flag(AUTHORIZATION, ALWAYS_ALLOW_PATHS, Strings, "/healthz,/readyz,/livez", Applied, "Paths that anyone may get."),
     flag(AUTHORIZATION, "authorization-kubeconfig", Text, "", Applied, "Kubeconfig of the API server that reviews access; in-cluster configuration if empty."),
     flag(AUTHORIZATION, "authorization-webhook-cache-authorized-ttl", Duration, "10s", Applied, "Time to remember that access was granted."),
     flag(AUTHORIZATION, "authorization-webhook-cache-unauthorized-ttl", Duration, "10s", Applied, "Time to remember that access was denied."),
@@ -175,6 +215,16 @@ pub(super) const FLAGS: &[Flag] = &[
     flag(FEATURES, "debug-socket-path", Text, "", Inert, "No effect."),
     flag(FEATURES, "enable-priority-and-fairness", Bool, "true", Inert, "No effect."),
     flag(FEATURES, "profiling", Bool, "true", Inert, "No effect."),
+    until(5, flag(LOGGING, "add_dir_header", Bool, "false", Inert, "Name the directory of the source file in log lines.")),
+    until(5, flag(LOGGING, "alsologtostderr", Bool, "false", Inert, "Log to standard error as well as to files.")),
+    until(5, flag(LOGGING, "log_backtrace_at", Text, ":0", Inert, "Source line that logs a stack trace.")),
+    until(5, flag(LOGGING, "log_dir", Text, "", Unsupported, "Directory of log files.")),
+    until(5, flag(LOGGING, "log_file", Text, "", Unsupported, "Log file.")),
+    until(5, flag(LOGGING, "log_file_max_size", Int, "1800", Inert, "Megabytes per log file.")),
+    until(5, flag(LOGGING, "logtostderr", Bool, "true", Inert, "Log to standard error instead of files.")),
+    until(5, flag(LOGGING, "skip_headers", Bool, "false", Unsupported, "Log messages without their heads.")),
+    until(5, flag(LOGGING, "skip_log_headers", Bool, "false", Inert, "Begin log files without a head.")),
+    until(5, flag(LOGGING, "stderrthreshold", Text, "2", Inert, "Severity from which on lines go to standard error besides files.")),
     flag(LOGGING, "log-flush-frequency", Duration, "5s", Inert, "Time between log flushes."),
     flag(LOGGING, "log-json-info-buffer-size", Text, "0", Inert, "Bytes of JSON log to hold back."),
     flag(LOGGING, "log-json-split-stream", Bool, "false", Inert, "Write JSON errors to standard error and the rest to standard output."),
@@ -205,31 +255,39 @@ pub(super) const FLAGS: &[Flag] = &[
 ];
 
 /// The full flag list, by section, as after an error.
-pub(super) fn usage(known: impl Fn(&Flag) -> bool) -> String {
-    let mut text = String::from("Usage:\n  metrics-server [flags]\n");
-    let mut section = "";
-    for flag in FLAGS.iter().filter(|flag| known(flag)) {
-        if flag.section != section {
-            section = flag.section;
-            let _ = write!(text, "\n{section} flags:\n\n");
+///
+/// DIFFERENCE: the layout is the original's, the sentences are our own.
+///
+/// Source: lib: component-base `cli/flag/sectioned.go: PrintSections`; pflag
+/// `flag.go: FlagUsagesWrapped`.
+pub(super) fn usage(version: Version) -> String {
+    let known: Vec<&Flag> = FLAGS
+        .iter()
+        .filter(|flag| flag.exists_in(version))
+        .collect();
+    let mut text = String::from("Usage:\n   [flags]\n");
+    for section in known.chunk_by(|a, b| a.section == b.section) {
+        let _ = write!(text, "\n{} flags:\n\n", section[0].section);
+        let names: Vec<String> = section.iter().map(|flag| usage_name(flag)).collect();
+        let width = names.iter().map(String::len).max().unwrap_or(0) + 3;
+        for (flag, name) in section.iter().zip(names) {
+            let default = shown_default(flag.kind, flag.default_in(version));
+            let _ = writeln!(text, "{name:<width$}{}{default}", flag.help);
         }
-        let name = match flag.shorthand {
-            Some(letter) => format!("  -{letter}, --{} {}", flag.name, flag.kind.name()),
-            None => format!("      --{} {}", flag.name, flag.kind.name()),
-        };
-        let _ = writeln!(
-            text,
-            "{:<58} {}{}",
-            name.trim_end(),
-            flag.help,
-            shown_default(flag)
-        );
     }
     text
 }
 
-fn shown_default(flag: &Flag) -> String {
-    match (flag.kind, flag.default) {
+fn usage_name(flag: &Flag) -> String {
+    let name = match flag.shorthand {
+        Some(letter) => format!("  -{letter}, --{} {}", flag.name, flag.kind.name()),
+        None => format!("      --{} {}", flag.name, flag.kind.name()),
+    };
+    name.trim_end().to_owned()
+}
+
+fn shown_default(kind: Kind, default: &str) -> String {
+    match (kind, default) {
         (_, "" | "0" | "0s" | "false") => String::new(),
         (Text, default) => format!(" (default {default:?})"),
         (Strings, default) => format!(" (default [{default}])"),

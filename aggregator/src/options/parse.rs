@@ -6,10 +6,12 @@ use std::net::IpAddr;
 use super::duration::GoDuration;
 use super::flags::{FLAGS, Flag, Kind};
 use crate::klog::Quoted;
+use crate::version::Version;
 
 /// Flags as given, the last one winning. What was not given is absent.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Given {
+    version: Version,
     values: BTreeMap<&'static str, Vec<String>>,
     /// `-h` or `--help` was among them.
     pub(super) help: bool,
@@ -20,7 +22,7 @@ impl Given {
     pub(super) fn value(&self, name: &str) -> &str {
         match self.values.get(name).and_then(|given| given.last()) {
             Some(value) => value,
-            None => default_of(name),
+            None => self.default_of(name),
         }
     }
 
@@ -35,13 +37,20 @@ impl Given {
         };
         match self.values.get(name) {
             Some(given) => given.iter().flat_map(|text| split(text)).collect(),
-            None => split(default_of(name)),
+            None => split(self.default_of(name)),
         }
     }
 
     /// Whether the flag was given a value other than its default.
     pub(super) fn differs(&self, flag: &Flag) -> bool {
-        self.values.contains_key(flag.name) && self.value(flag.name) != flag.default
+        self.values.contains_key(flag.name)
+            && self.value(flag.name) != flag.default_in(self.version)
+    }
+
+    fn default_of(&self, name: &str) -> &'static str {
+        let flag = FLAGS.iter().find(|flag| flag.name == name);
+        flag.expect("options are read by names from the table of flags")
+            .default_in(self.version)
     }
 
     fn set(&mut self, flag: &'static Flag, value: &str) -> Result<(), String> {
@@ -65,27 +74,25 @@ impl Given {
     }
 }
 
-fn default_of(name: &str) -> &'static str {
-    let flag = FLAGS.iter().find(|flag| flag.name == name);
-    flag.expect("options are read by names from the table of flags")
-        .default
-}
-
-/// Reads a command line. `known` tells which flags of the table exist.
+/// Reads a command line of a release.
 ///
 /// Source: lib: pflag `flag.go: (*FlagSet).parseArgs, parseLongArg,
 /// parseSingleShortArg`. Arguments that are no flags are ignored.
-pub(super) fn parse(args: &[String], known: impl Fn(&Flag) -> bool) -> Result<Given, String> {
-    let mut given = Given::default();
+pub(super) fn parse(args: &[String], version: Version) -> Result<Given, String> {
+    let mut given = Given {
+        version,
+        values: BTreeMap::new(),
+        help: false,
+    };
     let mut args = args.iter();
     while let Some(arg) = args.next() {
         if arg == "--" {
             break;
         }
         if let Some(long) = arg.strip_prefix("--") {
-            parse_long(&mut given, arg, long, &mut args, &known)?;
+            parse_long(&mut given, arg, long, &mut args)?;
         } else if let Some(short) = arg.strip_prefix('-').filter(|short| !short.is_empty()) {
-            parse_short(&mut given, short, &mut args, &known)?;
+            parse_short(&mut given, short, &mut args)?;
         }
         if given.help {
             break;
@@ -99,7 +106,6 @@ fn parse_long<'a>(
     arg: &str,
     long: &str,
     rest: &mut impl Iterator<Item = &'a String>,
-    known: &impl Fn(&Flag) -> bool,
 ) -> Result<(), String> {
     if long.starts_with(['-', '=']) {
         return Err(format!("bad flag syntax: {arg}"));
@@ -108,7 +114,8 @@ fn parse_long<'a>(
         Some((name, value)) => (name, Some(value)),
         None => (long, None),
     };
-    let Some(flag) = FLAGS.iter().find(|flag| flag.name == name && known(flag)) else {
+    let exists = |flag: &&Flag| flag.name == name && flag.exists_in(given.version);
+    let Some(flag) = FLAGS.iter().find(exists) else {
         given.help = name == "help";
         return if given.help {
             Ok(())
@@ -130,7 +137,6 @@ fn parse_short<'a>(
     given: &mut Given,
     letters: &str,
     rest: &mut impl Iterator<Item = &'a String>,
-    known: &impl Fn(&Flag) -> bool,
 ) -> Result<(), String> {
     let letter = letters
         .chars()
@@ -139,7 +145,7 @@ fn parse_short<'a>(
     let after = &letters[letter.len_utf8()..];
     let Some(flag) = FLAGS
         .iter()
-        .find(|flag| flag.shorthand == Some(letter) && known(flag))
+        .find(|flag| flag.shorthand == Some(letter) && flag.exists_in(given.version))
     else {
         given.help = letter == 'h';
         return if given.help {

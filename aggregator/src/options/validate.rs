@@ -18,11 +18,23 @@ impl Options {
             RequestTimeoutRule::Flag { .. }
         );
         let mut errors = self.kubelet.validate();
-        if self.metric_resolution < GoDuration::from_seconds(10) {
-            errors.push(format!(
-                "metric-resolution should be a time duration at least 10s, but value {} provided",
-                self.metric_resolution
-            ));
+        match version.shortest_resolution() {
+            Some(shortest) if self.metric_resolution < GoDuration::from(shortest) => {
+                let flag = if version.minor() <= 5 {
+                    "Metric-resolution"
+                } else {
+                    "metric-resolution"
+                };
+                errors.push(format!(
+                    "{flag} should be a time duration at least 10s, but value {} provided",
+                    self.metric_resolution
+                ));
+            }
+            // Go's ticker panics.
+            None if self.metric_resolution <= GoDuration::default() => {
+                errors.push("non-positive interval for NewTicker".to_owned());
+            }
+            _ => {}
         }
         let nine_tenths = i128::from(self.metric_resolution.as_nanos()) * 9 / 10;
         if has_timeout_flag && nine_tenths < i128::from(self.kubelet.request_timeout.as_nanos()) {
@@ -329,6 +341,43 @@ mod tests {
         );
         assert!(!usage(Version::V0_6).contains("--kubelet-request-timeout"));
         assert!(usage(Version::V0_7).contains("--kubelet-request-timeout"));
+    }
+
+    #[test]
+    fn releases_differ_in_flags_defaults_and_limits() {
+        let of = |line: &str, version: &str| -> Result<Options, String> {
+            let args: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+            let version = version.parse().expect("a known release");
+            match parse(&args, version)? {
+                Command::Run(options) => match options.validate(version).into_iter().next() {
+                    None => Ok(*options),
+                    Some(error) => Err(error),
+                },
+                other => panic!("{line}: {other:?}"),
+            }
+        };
+        let paths =
+            |version| of("", version).map(|options| options.authorization.always_allow_paths);
+        assert_eq!(paths("0.4.4"), Ok(vec!["/healthz".to_owned()]));
+        assert_eq!(paths("0.5.0").map(|paths| paths.len()), Ok(3));
+        assert!(of("--logtostderr --stderrthreshold=0", "0.3.6").is_ok());
+        assert_eq!(
+            of("--logtostderr", "0.6.1"),
+            Err("unknown flag: --logtostderr".to_owned())
+        );
+        assert!(of("--metric-resolution=5s", "0.3.6").is_ok());
+        assert_eq!(
+            of("--metric-resolution=0s", "0.3.6"),
+            Err("non-positive interval for NewTicker".to_owned())
+        );
+        assert_eq!(
+            of("--metric-resolution=5s", "0.5.0"),
+            Err(
+                "Metric-resolution should be a time duration at least 10s, but value 5s provided"
+                    .to_owned()
+            )
+        );
+        assert!(of("--metric-resolution=10s", "0.6.4").is_ok());
     }
 
     #[test]

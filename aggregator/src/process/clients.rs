@@ -92,7 +92,7 @@ impl Process {
             &self.tls,
             cluster,
             &self.options.kubelet,
-            version.scrape_path(),
+            *version,
             &user_agent(*version),
             self.log.clone(),
         );

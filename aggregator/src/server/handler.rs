@@ -87,13 +87,16 @@ impl Server {
 
     fn respond(&self, path: &str, request: &ApiRequest<'_>) -> Reply {
         for endpoint in [Endpoint::Healthz, Endpoint::Livez, Endpoint::Readyz] {
+            let Some(checks) = endpoint.checks(self.version.probes()) else {
+                continue;
+            };
             if path == endpoint.path() {
                 return self.health(endpoint, request.query);
             }
             let single = path
                 .strip_prefix(endpoint.path())
                 .and_then(|rest| rest.strip_prefix('/'));
-            if let Some(name) = endpoint.checks().iter().find(|name| Some(**name) == single) {
+            if let Some(name) = checks.iter().find(|name| Some(**name) == single) {
                 return health::respond_single(&self.check(name));
             }
         }

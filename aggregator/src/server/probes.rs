@@ -16,8 +16,9 @@ impl Server {
     /// Source: `pkg/server/server.go: RegisterProbes`.
     pub(super) fn checks(&self, endpoint: Endpoint) -> Vec<Check> {
         endpoint
-            .checks()
-            .iter()
+            .checks(self.version.probes())
+            .into_iter()
+            .flatten()
             .map(|&name| self.check(name))
             .collect()
     }
@@ -25,6 +26,8 @@ impl Server {
     pub(super) fn check(&self, name: &'static str) -> Check {
         let failure = match name {
             health::STORAGE_READY => self.storage_not_ready(),
+            health::COLLECTION_SUCCESSFUL => self.last_tick_failed(),
+            health::COLLECTION => self.collection_unhealthy(),
             health::INFORMER_SYNC => self.informers_not_synced(),
             health::COLLECTION_TIMELY => self.collection_late(),
             health::SHUTDOWN => self
@@ -40,9 +43,34 @@ impl Server {
         if self.collected.store.borrow().ready() {
             return None;
         }
-        let error = "no metrics to serve";
+        let error = self.version.not_ready_text();
         self.log_failed_probe(health::STORAGE_READY, error, "");
         Some(error.to_owned())
+    }
+
+    /// Source: 0.4 `pkg/server/server.go: ProbeMetricCollectionSuccessful`.
+    fn last_tick_failed(&self) -> Option<String> {
+        let ready = self.collected.store.borrow().ready();
+        (!ready).then(|| self.version.not_ready_text().to_owned())
+    }
+
+    /// Source: 0.3 `pkg/manager/manager.go: (*Manager).CheckHealth`.
+    fn collection_unhealthy(&self) -> Option<String> {
+        let limit = self.version.longest_tick(self.resolution);
+        let late = |waited: &str| {
+            let limit = GoDuration::from(limit);
+            format!(
+                "time since last tick ({waited}) was greater than expected metrics resolution ({limit})"
+            )
+        };
+        match self.collected.last_tick.get() {
+            // Since the year 1, which is more than a Go duration holds.
+            None => Some(late("2562047h47m16.854775807s")),
+            Some(start) if start.elapsed() > limit => {
+                Some(late(&GoDuration::from(start.elapsed()).to_string()))
+            }
+            Some(_) => self.last_tick_failed(),
+        }
     }
 
     fn informers_not_synced(&self) -> Option<String> {
@@ -58,7 +86,8 @@ impl Server {
     }
 
     fn collection_late(&self) -> Option<String> {
-        let (waited, limit) = overdue(self.collected.last_tick.get(), self.resolution)?;
+        let limit = self.version.longest_tick(self.resolution);
+        let waited = overdue(self.collected.last_tick.get(), limit)?;
         let error = "metric collection didn't finish on time";
         let values = format!(
             " duration=\"{}\" maxDuration=\"{}\"",
@@ -79,33 +108,36 @@ impl Server {
     }
 }
 
-/// How long ago the last tick started and how long that may be, if it is
-/// longer.
+/// How long ago the last tick started, if that is longer than `limit`.
 ///
 /// Source: `pkg/server/server.go: (*server).probeMetricCollectionTimely`.
-fn overdue(last_tick: Option<Instant>, resolution: Duration) -> Option<(Duration, Duration)> {
+fn overdue(last_tick: Option<Instant>, limit: Duration) -> Option<Duration> {
     let waited = last_tick?.elapsed();
-    let limit = resolution * 3 / 2;
-    (waited > limit).then_some((waited, limit))
+    (waited > limit).then_some(waited)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::version::Version;
 
     /// Source: `pkg/server/server_test.go`, cases 1 to 4.
     #[tokio::test(start_paused = true)]
     async fn collection_is_late_when_the_last_tick_began_too_long_ago() {
         let minute = Duration::from_secs(60);
-        assert_eq!(overdue(None, minute), None);
+        let limit = Version::V0_8.longest_tick(minute);
+        assert_eq!(overdue(None, limit), None);
         let tick = Instant::now();
-        assert_eq!(overdue(Some(tick), minute), None);
+        assert_eq!(overdue(Some(tick), limit), None);
         tokio::time::advance(minute).await;
-        assert_eq!(overdue(Some(tick), minute), None);
-        tokio::time::advance(minute).await;
+        assert_eq!(overdue(Some(tick), limit), None);
+        tokio::time::advance(minute / 2).await;
+        assert_eq!(overdue(Some(tick), limit), None);
         assert_eq!(
-            overdue(Some(tick), minute),
-            Some((2 * minute, minute * 3 / 2))
+            overdue(Some(tick), Version::V0_4.longest_tick(minute)),
+            Some(minute * 3 / 2)
         );
+        tokio::time::advance(minute / 2).await;
+        assert_eq!(overdue(Some(tick), limit), Some(2 * minute));
     }
 }

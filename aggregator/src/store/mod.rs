@@ -20,7 +20,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::sample::{ContainerPoints, MetricsBatch, MetricsPoint, PodRef};
-use crate::version::{ReadinessRule, Version};
+use crate::version::{KubeletEndpoint, ReadinessRule, SummaryRule, Version};
 use pair::{Kept, Pair};
 
 /// The last two points of every node and container.
@@ -28,6 +28,8 @@ use pair::{Kept, Pair};
 pub struct Store {
     readiness: ReadinessRule,
     logs_readiness_changes: bool,
+    /// Every point is its own pair: it holds a rate since its start.
+    one_sample: bool,
     resolution_ns: i64,
     nodes: Vec<Node>,
     pods: Vec<Pod>,
@@ -116,6 +118,7 @@ impl Store {
         Self {
             readiness: version.readiness(),
             logs_readiness_changes: version.logs_readiness_changes(),
+            one_sample: version.kubelet_endpoint() == KubeletEndpoint::Summary(SummaryRule::Rate),
             resolution_ns: i64::try_from(resolution.as_nanos()).unwrap_or(i64::MAX),
             nodes: Vec::new(),
             pods: Vec::new(),
@@ -156,7 +159,10 @@ impl Store {
         for (name, point) in batch {
             while old.next_if(|node| node.name < name).is_some() {}
             let known = old.next_if(|node| node.name == name).map(|node| node.pair);
-            let (pair, dropped) = Pair::of_node(point, known.as_ref());
+            let (pair, dropped) = match self.one_sample {
+                true => (Pair::since_start(point), None),
+                false => Pair::of_node(point, known.as_ref()),
+            };
             if let Some(previous) = dropped {
                 report.notes.push(StoreNote::NodeOlderThanPrevious {
                     node: Rc::clone(&name),
@@ -222,7 +228,10 @@ impl Store {
                 pair: before.map(|container| &container.pair),
                 pod_paired,
             };
-            let (pair, dropped) = Pair::of_container(point, &kept, self.resolution_ns);
+            let (pair, dropped) = match self.one_sample {
+                true => (Pair::since_start(point), None),
+                false => Pair::of_container(point, &kept, self.resolution_ns),
+            };
             if let Some(previous) = dropped {
                 report.notes.push(StoreNote::ContainerOlderThanPrevious {
                     container: Rc::clone(&name),
@@ -242,6 +251,9 @@ impl Store {
     #[must_use]
     pub fn ready(&self) -> bool {
         match self.readiness {
+            ReadinessRule::LastTick { before_the_first } => self
+                .points
+                .map_or(before_the_first, |points| points.nodes > 0),
             ReadinessRule::AnySubject => self.node_ready() || self.pod_ready(),
             ReadinessRule::NodesAndPods => self.node_ready() && self.pod_ready(),
         }

@@ -78,12 +78,30 @@ pub enum UsageError {
 }
 
 impl Pair {
+    /// A point that is compared with the start of what it measures, when
+    /// nothing was used yet.
+    pub(super) fn since_start(point: MetricsPoint) -> Self {
+        let previous = Previous {
+            start: point.start,
+            timestamp: point.start,
+            cumulative_cpu_ns: 0,
+        };
+        Self {
+            last: point,
+            previous: Some(previous),
+        }
+    }
+
     /// A node's new point, and the time of a previous one dropped because the
     /// new one is not later.
     pub(super) fn of_node(point: MetricsPoint, known: Option<&Self>) -> (Self, Option<Timestamp>) {
         let (previous, dropped) = match known {
-            Some(known) => earlier_of(&point, &known.last, known.previous),
-            None => (None, None),
+            // Only 0.5.0 knows starts of nodes: one after the last sample is a
+            // restart.
+            Some(known) if point.start < Some(known.last.timestamp) => {
+                earlier_of(&point, &known.last, known.previous)
+            }
+            _ => (None, None),
         };
         (
             Self {
@@ -104,19 +122,8 @@ impl Pair {
         known: &Kept<'_>,
         resolution_ns: i64,
     ) -> (Self, Option<Timestamp>) {
-        if let Some(start) = fresh_start(&point, resolution_ns) {
-            let previous = Previous {
-                start: Some(start),
-                timestamp: Some(start),
-                cumulative_cpu_ns: 0,
-            };
-            return (
-                Self {
-                    last: point,
-                    previous: Some(previous),
-                },
-                None,
-            );
+        if is_fresh(&point, resolution_ns) {
+            return (Self::since_start(point), None);
         }
         let (previous, dropped) = match known.pair {
             Some(pair) if point.start < Some(pair.last.timestamp) => {
@@ -181,11 +188,11 @@ fn earlier_of(
     }
 }
 
-/// The start of a container young enough to be measured since its start, and
+/// Whether a container is young enough to be measured since its start, and
 /// old enough for that to mean something.
-fn fresh_start(point: &MetricsPoint, resolution_ns: i64) -> Option<Timestamp> {
-    point.start.filter(|start| {
-        let age = point.timestamp.nanos_since(*start);
+fn is_fresh(point: &MetricsPoint, resolution_ns: i64) -> bool {
+    point.start.is_some_and(|start| {
+        let age = point.timestamp.nanos_since(start);
         (FRESH_CONTAINER_MIN_AGE_NS..resolution_ns).contains(&age)
     })
 }

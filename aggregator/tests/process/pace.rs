@@ -32,6 +32,11 @@ impl Pace for Slow {
     }
 }
 
+/// A pace for other tests.
+pub(crate) fn slow(delay: fn(&Work<'_>) -> u64) -> Rc<dyn Pace> {
+    Slow::new(delay)
+}
+
 async fn started(slow: &Rc<Slow>) -> World {
     let mut world = World::new();
     world.pace = Rc::clone(slow) as Rc<dyn Pace>;

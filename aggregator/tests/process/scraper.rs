@@ -72,7 +72,7 @@ async fn scraper(delays: [u64; 4], request_timeout: u64, nodes: Vec<Value>) -> S
         &tls,
         &config,
         &options.kubelet,
-        "/metrics/resource",
+        Version::V0_8,
         "test",
         log.clone(),
     );

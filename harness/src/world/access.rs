@@ -1,5 +1,8 @@
 //! Who may do what: the manifests' roles, and what the scenario has changed.
 
+use std::time::Duration;
+
+use aggregator::version::{KubeletEndpoint, Version};
 use mocks::apiserver::{Grant, Policy, Subject, What};
 use mocks::script::Script;
 
@@ -13,7 +16,12 @@ use crate::scenario::rbac_resource;
 pub fn policy(site: &Site) -> Policy {
     let mut policy = Policy::new();
     let rbac = &site.scenario.rbac;
+    let manifest = manifest(site.scenario.metrics_server.version);
     if rbac.0.iter().all(|(_, rules)| rules.is_empty()) {
+        if !manifest.is_empty() {
+            let always = vec![(Duration::ZERO, manifest)];
+            policy.refine(Script::new(site.start, always));
+        }
         return policy;
     }
     // What the clients of a scenario may do stands in a role, because it can
@@ -25,9 +33,39 @@ pub fn policy(site: &Site) -> Policy {
         Subject::User(CLIENT.to_owned()),
     );
     let entries = rbac.0.iter();
-    let grants = entries.map(|(at, rules)| (*at, rules.iter().map(grant).collect()));
+    let grants = entries.map(|(at, rules)| {
+        let rules = rules.iter().map(grant);
+        (*at, manifest.iter().cloned().chain(rules).collect())
+    });
     policy.refine(Script::new(site.start, grants.collect()));
     policy
+}
+
+/// What the manifest of an old release grants in place of today's: up to 0.5
+/// kubelets are asked for `nodes/stats`.
+///
+/// Source: metrics-server `manifests/base/rbac.yaml` of the release.
+fn manifest(version: Version) -> Vec<Grant> {
+    if version.kubelet_endpoint() == KubeletEndpoint::Resource {
+        return Vec::new();
+    }
+    let may = |subresource: &str, allowed| Grant {
+        subject: account("metrics-server"),
+        what: What::Resource {
+            group: String::new(),
+            resource: "nodes".to_owned(),
+            subresource: subresource.to_owned(),
+        },
+        allowed,
+    };
+    vec![may("stats", true), may("metrics", false)]
+}
+
+fn account(name: &str) -> Subject {
+    Subject::ServiceAccount {
+        namespace: "kube-system".to_owned(),
+        name: name.to_owned(),
+    }
 }
 
 /// Whether the scenario ever says what its clients may do.
@@ -38,10 +76,6 @@ pub fn restricts_clients(site: &Site) -> bool {
 }
 
 fn grant(rule: &RbacRule) -> Grant {
-    let account = |name: &str| Subject::ServiceAccount {
-        namespace: "kube-system".to_owned(),
-        name: name.to_owned(),
-    };
     Grant {
         subject: match rule.subject {
             RbacSubject::MetricsServer => account("metrics-server"),

@@ -1,10 +1,9 @@
-//! Looks at `/readyz` and at the metrics API the moment they may have changed.
+//! Looks at readiness and at the metrics API the moment they may have changed.
 //!
 //! No such client exists in a cluster. It tells when something *was* so, where
 //! a client only tells when it was first seen.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -21,14 +20,14 @@ use crate::event::{Event, Outcome, Recorder};
 use crate::http_client::Timeouts;
 
 const USER_AGENT: &str = "firstlight-witness";
-const READYZ: &str = "/readyz";
 
 /// What the witness looks at, and how.
 #[derive(Debug, Clone)]
 pub struct WitnessConfig {
-    /// metrics-server itself, nothing verified, no credentials; absent where
-    /// its pods are looked at one by one: see [`Witness::look_at`].
-    pub metrics_server: Option<ApiAccess>,
+    /// metrics-server itself, nothing verified, no credentials.
+    pub metrics_server: ApiAccess,
+    /// The path that tells whether it is ready: `/readyz`, of old `/healthz`.
+    pub readiness: &'static str,
     /// The API server, as somebody who may list everything.
     pub api_server: ApiAccess,
     /// How long after [`Witness::look`] it looks a second time: longer than a
@@ -39,17 +38,9 @@ pub struct WitnessConfig {
 }
 
 /// A handle to the witness. Cloning gives another.
-#[derive(Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Witness {
-    shared: Rc<Shared>,
-}
-
-struct Shared {
-    host: Host,
-    settle: Duration,
-    patience: Duration,
-    recorder: Rc<dyn Recorder>,
-    bells: RefCell<Vec<Rc<Notify>>>,
+    bells: Rc<[Notify; 3]>,
 }
 
 /// What was seen at one place.
@@ -68,63 +59,37 @@ impl Witness {
     /// [`Event::Witness`] is recorded for what differs from the last look.
     #[must_use]
     pub fn start(host: &Host, config: &WitnessConfig, recorder: &Rc<dyn Recorder>) -> Self {
-        let witness = Self {
-            shared: Rc::new(Shared {
-                host: host.clone(),
-                settle: config.settle,
-                patience: config.patience,
+        let witness = Self::default();
+        let places = [
+            (config.readiness, &config.metrics_server),
+            (NODES, &config.api_server),
+            (PODS, &config.api_server),
+        ];
+        for (at, (path, access)) in places.into_iter().enumerate() {
+            let timeouts = Timeouts {
+                total: Some(config.patience),
+                ..Timeouts::default()
+            };
+            let place = Place {
+                rest: Rest::with_timeouts(host, access.clone(), USER_AGENT, timeouts),
+                path,
                 recorder: Rc::clone(recorder),
-                bells: RefCell::default(),
-            }),
-        };
-        if let Some(metrics_server) = &config.metrics_server {
-            witness.watch(READYZ, metrics_server.clone(), host.name());
-        }
-        for path in [NODES, PODS] {
-            witness.watch(path, config.api_server.clone(), host.name());
+                host: host.name().to_owned(),
+                last: None,
+            };
+            let bells = Rc::clone(&witness.bells);
+            let settle = config.settle;
+            host.spawn(async move { place.watch(&bells[at], settle).await });
         }
         witness
-    }
-
-    /// Looks at `/readyz` of one of several pods from now on. What it sees is
-    /// recorded as seen on the host `pod`.
-    pub fn look_at(&self, pod: &str, access: ApiAccess) {
-        self.watch(READYZ, access, pod);
-    }
-
-    fn watch(&self, path: &'static str, access: ApiAccess, recorded_as: &str) {
-        let shared = &self.shared;
-        let timeouts = Timeouts {
-            total: Some(shared.patience),
-            ..Timeouts::default()
-        };
-        let place = Place {
-            rest: Rest::with_timeouts(&shared.host, access, USER_AGENT, timeouts),
-            path,
-            recorder: Rc::clone(&shared.recorder),
-            host: recorded_as.to_owned(),
-            last: None,
-        };
-        let bell = Rc::new(Notify::new());
-        shared.bells.borrow_mut().push(Rc::clone(&bell));
-        let settle = shared.settle;
-        shared
-            .host
-            .spawn(async move { place.watch(&bell, settle).await });
     }
 
     /// Something may have changed: look. Calls that come while it looks are
     /// answered by one more look.
     pub fn look(&self) {
-        for bell in &*self.shared.bells.borrow() {
+        for bell in &*self.bells {
             bell.notify_one();
         }
-    }
-}
-
-impl std::fmt::Debug for Witness {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Witness").finish_non_exhaustive()
     }
 }
 
@@ -253,7 +218,8 @@ mod tests {
                 token: None,
             };
             let config = WitnessConfig {
-                metrics_server: Some(access(&backend)),
+                metrics_server: access(&backend),
+                readiness: "/readyz",
                 api_server: access(&api),
                 settle: Duration::from_millis(50),
                 patience: Duration::from_secs(1),
@@ -288,7 +254,7 @@ mod tests {
             let expected = [
                 (0, NODES, "503", "service unavailable"),
                 (0, PODS, "503", "service unavailable"),
-                (0, READYZ, "refused", refused),
+                (0, "/readyz", "refused", refused),
                 (1_050, NODES, "200", "pi"),
                 (1_050, PODS, "200", "load/p"),
             ];

@@ -288,4 +288,6 @@ pub enum Payload {
     Nan,
     /// The containers' samples carry no labels.
     Unlabelled,
+    /// In a summary the node says that it started this long before the sample.
+    NodeStarted(Duration),
 }

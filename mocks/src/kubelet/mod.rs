@@ -10,7 +10,8 @@
 //! - [`flaw`]: what is wrong with single pods' series;
 //! - `certificate`: the certificate it asks for, made when first shown;
 //! - `sampling`: when usage is read, and what it was then;
-//! - `scrape`: request → authentication → status → body.
+//! - `scrape`: request → authentication → status → body;
+//! - `summary`: the body of `/stats/summary`, which older releases ask for.
 //!
 //! A request that meets a hanging kubelet hangs for as long as the client
 //! waits, even if the kubelet recovers meanwhile: recorded start-ups of the
@@ -43,6 +44,7 @@ mod certificate;
 pub mod flaw;
 mod sampling;
 mod scrape;
+mod summary;
 
 pub use attempts::{Attempt, Attempts};
 pub use authorization::{Authorizer, Review};

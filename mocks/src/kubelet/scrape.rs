@@ -24,14 +24,18 @@ use super::attempts::Attempt;
 use super::authorization::Authorization;
 use super::flaw;
 use super::sampling::Sampler;
+use super::summary::Reading;
 use super::{
     Fault, KubeletBehaviour, KubeletConfig, KubeletState, Payload, Timestamps, elapsed_ns,
 };
 
-/// The one path that is modelled.
-const PATH: &str = "/metrics/resource";
+/// What metrics-server asks for from 0.6 on.
+const RESOURCE: &str = "/metrics/resource";
 
-/// The first minor of Kubernetes that has it.
+/// What it asked for up to 0.5.
+const SUMMARY: &str = "/stats/summary";
+
+/// The first minor of Kubernetes that has [`RESOURCE`].
 ///
 /// Source: kubernetes CHANGELOG-1.18.md: before, it was
 /// `/metrics/resource/v1alpha1`.
@@ -118,7 +122,7 @@ impl Inner {
             self.record(Event::KubeletServed { status: 0 });
             return std::future::pending().await;
         }
-        if request.path != PATH {
+        if ![RESOURCE, SUMMARY].contains(&request.path.as_str()) {
             return self.answer_elsewhere(&request);
         }
         let (attempt, closes) = match &behaviour.attempts {
@@ -141,7 +145,7 @@ impl Inner {
             (None, attempt) => {
                 tokio::time::sleep(self.duration(behaviour, &request.path) + extra).await;
                 match attempt {
-                    Attempt::Status(status) => refusal(status, USER),
+                    Attempt::Status(status) => refusal(status, USER, &request.path),
                     _ => self.scrape(&request),
                 }
             }
@@ -168,7 +172,10 @@ impl Inner {
         if access.always_allow || !access.webhook || !is_known {
             return None;
         }
-        self.authorization.check("metrics").await.err()
+        self.authorization
+            .check(subresource(&request.path))
+            .await
+            .err()
     }
 
     /// How long the answer to a request that has just come takes.
@@ -223,20 +230,20 @@ impl Inner {
         let behaviour = self.config.behaviour.current();
         if user == ANONYMOUS && !behaviour.access.always_allow {
             behaviour.met(Fault::Authentication);
-            return refusal(403, user);
+            return refusal(403, user, &request.path);
         }
         match behaviour.status_at(&request.path) {
             _ if request.method != Method::GET => {
                 Response::plain(405, "405: Method Not Allowed").with_header(header::ALLOW, "GET")
             }
-            200 if behaviour.minor < FIRST_MINOR => {
+            200 if behaviour.minor < FIRST_MINOR && request.path == RESOURCE => {
                 behaviour.met(Fault::Status);
-                refusal(404, user)
+                refusal(404, user, &request.path)
             }
-            200 => self.exposition(behaviour, behaviour.payload_at(&request.path)),
+            200 => self.metrics(behaviour, &request.path),
             status => {
                 behaviour.met(Fault::Status);
-                refusal(status, user)
+                refusal(status, user, &request.path)
             }
         }
     }
@@ -263,7 +270,8 @@ impl Inner {
 
     /// DIFFERENCE: never compressed, and always text, whatever the client
     /// accepts.
-    fn exposition(&self, behaviour: &KubeletBehaviour, payload: &Payload) -> Response {
+    fn metrics(&self, behaviour: &KubeletBehaviour, path: &str) -> Response {
+        let payload = behaviour.payload_at(path);
         let include = Include {
             timestamps: behaviour.timestamps != Timestamps::Missing,
             ..include(payload)
@@ -274,8 +282,13 @@ impl Inner {
         if behaviour.timestamps != Timestamps::Read {
             behaviour.met(Fault::Timestamps);
         }
-        let healthy = || self.text(behaviour, payload, include);
+        let healthy = || match path {
+            SUMMARY => self.summary(behaviour, payload, include),
+            _ => self.text(behaviour, payload, include),
+        };
         let response = match payload {
+            // A summary has no other way to tell.
+            Payload::ScrapeError if path == SUMMARY => return refusal(500, USER, path),
             Payload::ScrapeError => Response::new(200, exposition::SCRAPE_ERROR),
             Payload::Empty => Response::new(200, Bytes::new()),
             Payload::Raw(text) => Response::new(200, self.fill_in(text, behaviour)),
@@ -304,8 +317,12 @@ impl Inner {
             | Payload::NoContainerMemory
             | Payload::DuplicateSeries
             | Payload::Nan
-            | Payload::Unlabelled => Response::new(200, healthy()),
+            | Payload::Unlabelled
+            | Payload::NodeStarted(_) => Response::new(200, healthy()),
         };
+        if path == SUMMARY {
+            return response.with_header(header::CONTENT_TYPE, "application/json");
+        }
         response
             .with_header(header::CONTENT_TYPE, CONTENT_TYPE)
             .with_header(PROCESS_START, &self.started_seconds.to_string())
@@ -344,6 +361,32 @@ impl Inner {
         });
         self.last_length.set(body.len());
         body
+    }
+
+    fn summary(
+        &self,
+        behaviour: &KubeletBehaviour,
+        payload: &Payload,
+        include: Include,
+    ) -> Vec<u8> {
+        self.read(behaviour, |exposition, samples| {
+            let mut samples = samples.clone();
+            self.spoil(behaviour, payload, exposition, &mut samples);
+            let node_age_ns = match payload {
+                Payload::NodeStarted(age) => i64::try_from(age.as_nanos()).ok(),
+                _ => None,
+            };
+            let reading = Reading {
+                node: &self.config.node,
+                load: &self.config.load.get(),
+                exposition,
+                samples: &samples,
+                wall_at: &self.config.wall_at,
+                include,
+                node_age_ns,
+            };
+            reading.render()
+        })
     }
 
     /// Puts into samples what is wrong with values, times and labels.
@@ -450,20 +493,33 @@ fn include(payload: &Payload) -> Include {
     }
 }
 
+/// What of a node a path is.
+///
+/// Source: pkg/kubelet/server/auth.go, `GetRequestAttributes`.
+fn subresource(path: &str) -> &'static str {
+    match path {
+        SUMMARY => "stats",
+        _ => "metrics",
+    }
+}
+
 fn unauthorized() -> Response {
     Response::plain(401, "Unauthorized")
 }
 
 /// What a kubelet says instead of answering `user`.
-fn refusal(status: u16, user: &str) -> Response {
+fn refusal(status: u16, user: &str, path: &str) -> Response {
+    let resource = subresource(path);
     let text = match status {
         401 => return unauthorized(),
         403 => {
-            format!("Forbidden (user={user}, verb=get, resource=nodes, subresource(s)=[metrics])")
+            format!(
+                "Forbidden (user={user}, verb=get, resource=nodes, subresource(s)=[{resource}])"
+            )
         }
         404 => return Response::text(404, "404 page not found"),
         500 => format!(
-            "Authorization error (user={user}, verb=get, resource=nodes, subresource=metrics)"
+            "Authorization error (user={user}, verb=get, resource=nodes, subresource={resource})"
         ),
         204 | 304 => return Response::new(status, Bytes::new()),
         _ => {

@@ -335,10 +335,10 @@ fn only_the_known_token_is_let_in() {
             ("/nowhere", "Bearer another", 401, Some("Unauthorized")),
             ("/nowhere", &known, 404, Some("404 page not found\n")),
             (
-                "/stats/summary",
+                "/stats/container",
                 &known,
                 501,
-                Some("not modelled: GET /stats/summary\n"),
+                Some("not modelled: GET /stats/container\n"),
             ),
         ] {
             let mut client = world.connect().await.unwrap();
@@ -353,7 +353,7 @@ fn only_the_known_token_is_let_in() {
             Event::NotModelled { request } => Some(request.clone()),
             _ => None,
         });
-        assert_eq!(not_modelled[0].1, "GET /stats/summary");
+        assert_eq!(not_modelled[0].1, "GET /stats/container");
     });
 }
 
@@ -404,6 +404,90 @@ fn a_healthy_answer_is_marked_as_a_kubelets() {
         assert_eq!(sample(&answer, "pod_memory").0, 1_048_576.0);
         assert!(answer.text().ends_with("resource_scrape_error 0\n"));
     });
+}
+
+fn ask(path: &str) -> Request<Full<Bytes>> {
+    let mut request = scrape(TOKEN);
+    *request.uri_mut() = path.parse().expect("a path");
+    request
+}
+
+const SUMMARY: &str = "/stats/summary?only_cpu_and_memory=true";
+
+#[test]
+fn a_summary_tells_what_the_exposition_tells() {
+    paused(async {
+        let world = World::new(&[(0, &|_| {})]);
+        let mut client = world.connect().await.unwrap();
+        let answer = client.send(ask(SUMMARY)).await.unwrap();
+        let body: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+        let expected = serde_json::json!({
+            "node": {
+                "nodeName": "pi",
+                "startTime": "2026-11-23T09:20:20Z",
+                "cpu": {
+                    "time": "2026-11-23T09:22:00Z",
+                    "usageNanoCores": 500_000_000,
+                    "usageCoreNanoSeconds": 50_010_500_000_u64,
+                },
+                "memory": { "time": "2026-11-23T09:22:00Z", "workingSetBytes": 1 << 30 },
+            },
+            "pods": [{
+                "podRef": { "name": "web-0", "namespace": "default" },
+                "containers": [{
+                    "name": "web",
+                    "startTime": "2026-11-23T09:21:10Z",
+                    "cpu": {
+                        "time": "2026-11-23T09:22:00Z",
+                        "usageNanoCores": 100_000_000,
+                        "usageCoreNanoSeconds": 5_002_100_000_u64,
+                    },
+                    "memory": { "time": "2026-11-23T09:22:00Z", "workingSetBytes": 1 << 20 },
+                }],
+            }],
+        });
+        assert_eq!((answer.status, body), (200, expected));
+    });
+}
+
+#[test]
+fn a_summary_has_the_defects_of_its_payload() {
+    let body = |payload: Payload| {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        paused(async {
+            let world = World::new(&[(0, &|behaviour| behaviour.payload = payload.clone())]);
+            let mut client = world.connect().await.unwrap();
+            let answer = client.send(ask(SUMMARY)).await.unwrap();
+            let body = serde_json::from_slice::<serde_json::Value>(&answer.body);
+            sender.send((answer.status, body.ok())).unwrap();
+        });
+        receiver.recv().unwrap()
+    };
+    let at = |payload, pointer: &str| {
+        let (status, body) = body(payload);
+        assert_eq!(status, 200);
+        body.expect("JSON").pointer(pointer).cloned()
+    };
+    let container = |key| format!("/pods/0/containers/0/{key}");
+    assert_eq!(at(Payload::NoNodeSeries, "/node/cpu"), None);
+    assert_eq!(
+        at(Payload::ZeroNode, "/node/cpu/usageNanoCores"),
+        Some(0.into())
+    );
+    assert_eq!(at(Payload::NoContainerCpu, &container("cpu")), None);
+    assert!(at(Payload::NoContainerCpu, &container("memory")).is_some());
+    assert_eq!(at(Payload::NoContainerMemory, &container("memory")), None);
+    assert_eq!(
+        at(
+            Payload::NodeStarted(Duration::from_secs(46)),
+            "/node/startTime"
+        ),
+        Some("2026-11-23T09:21:14Z".into())
+    );
+    assert_eq!(body(Payload::ScrapeError).0, 500);
+    for payload in [Payload::Empty, Payload::Garbage, Payload::InvalidUtf8] {
+        assert_eq!(body(payload), (200, None));
+    }
 }
 
 #[test]
