@@ -2,6 +2,7 @@
 //! authorization, and the answers.
 //!
 //! - [`certificate`]: the serving certificate, found or generated;
+//! - [`reload`]: the same, once its files have changed;
 //! - [`tls`]: the serving side of TLS;
 //! - `connection`: one connection, from its handshake to its end;
 //! - `handler`: one request;
@@ -11,16 +12,15 @@ pub mod certificate;
 mod connection;
 mod handler;
 mod probes;
+pub mod reload;
 pub mod tls;
 
 use std::cell::{Cell, RefCell};
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use rustls::ServerConfig;
 use seam::{BoxListener, Host, Random};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
@@ -36,6 +36,7 @@ use crate::options::Options;
 use crate::pace::Pace;
 use crate::scrape::Collected;
 use crate::version::Version;
+use reload::ServingCertificate;
 
 /// Go waits this long after a failed accept, at first.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(5);
@@ -82,8 +83,11 @@ pub struct Server {
 
 impl Server {
     /// Accepts connections until the server closes; then the port is closed.
-    pub async fn accept(self: Rc<Self>, mut listener: BoxListener, tls: Arc<ServerConfig>) {
-        let acceptor = TlsAcceptor::from(tls);
+    pub async fn accept(
+        self: Rc<Self>,
+        mut listener: BoxListener,
+        certificate: ServingCertificate,
+    ) {
         loop {
             let accepted = {
                 let next = listener.accept();
@@ -94,7 +98,8 @@ impl Server {
             };
             match accepted {
                 Ok((stream, _)) => {
-                    let connection = connection::serve(Rc::clone(&self), acceptor.clone(), stream);
+                    let acceptor = TlsAcceptor::from(certificate.config());
+                    let connection = connection::serve(Rc::clone(&self), acceptor, stream);
                     self.host.spawn(connection);
                 }
                 Err(_) => sleep(ACCEPT_PAUSE).await,

@@ -86,8 +86,8 @@ impl Observer for StandardError {
 
 /// Kubeconfig files and the configuration that pods find.
 ///
-/// DIFFERENCE: credential plugins (`exec`, `auth-provider`) and proxies are
-/// not supported.
+/// DIFFERENCE: credential plugins (`exec`, `auth-provider`), impersonation and
+/// proxies are refused.
 struct KubeConfig;
 
 impl ClusterSource for KubeConfig {
@@ -133,6 +133,9 @@ fn convert(config: &Config) -> Result<ClusterConfig, String> {
     if url.scheme_str() != Some("https") {
         return Err(format!("{url}: only https is supported"));
     }
+    if let Some(proxy) = &config.proxy_url {
+        return Err(format!("proxy-url {proxy}: proxies are not supported"));
+    }
     let authorities = config.root_cert.iter().flatten();
     Ok(ClusterConfig {
         host: host.trim_matches(['[', ']']).to_owned(),
@@ -150,6 +153,14 @@ fn convert(config: &Config) -> Result<ClusterConfig, String> {
 /// type of a crate that is not a dependency here.
 fn credentials(config: &Config) -> Result<Credentials, String> {
     let user = serde_json::to_value(&config.auth_info).map_err(|error| error.to_string())?;
+    // Going on without them would be asking as somebody else.
+    for unsupported in ["exec", "auth-provider", "as", "as-groups"] {
+        if user.get(unsupported).is_some_and(|value| !value.is_null()) {
+            return Err(format!(
+                "the user of the kubeconfig has {unsupported}, which is not supported"
+            ));
+        }
+    }
     let field = |name: &str| {
         user.get(name)
             .and_then(|value| value.as_str())

@@ -1,33 +1,36 @@
 //! The port and its certificate: connects succeed from here on, and nobody
 //! answers yet.
 
+use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::rc::Rc;
 
-use rustls::ServerConfig;
 use seam::BoxListener;
 use tokio::time::sleep;
 
 use super::{Failure, Process};
 use crate::environment::{Environment, Event};
-use crate::server;
 use crate::server::certificate::Location;
+use crate::server::reload::{Found, ServingCertificate};
 use crate::transport::error::errno_text;
 
 /// A port that connects succeed at, and what it will be served with.
 pub(super) struct Port {
     pub(super) listener: BoxListener,
     pub(super) address: SocketAddr,
-    pub(super) tls: Arc<ServerConfig>,
-    /// Where the serving certificate is.
-    pub(super) location: Location,
+    pub(super) certificate: ServingCertificate,
 }
 
 impl Process {
     /// Finds or generates the serving certificate and binds the port; `None`
     /// if there is to be none.
     pub(super) async fn open_port(&self) -> Result<Option<Port>, Failure> {
-        let Environment { host, observer, .. } = &self.environment;
+        let Environment {
+            host,
+            observer,
+            version,
+            ..
+        } = &self.environment;
         let options = &self.options.serving;
         if options.secure_port <= 0 {
             return Ok(None);
@@ -36,12 +39,19 @@ impl Process {
         let listener = self.bind().await?;
         let address = listener.local_addr();
         observer.event(Event::PortBound { address });
-        let tls = server::tls::config(&self.tls, location.load(host)?, options)?;
+        let found = Found::now(host, &self.tls, &self.options, &location)?;
         Ok(Some(Port {
             listener,
             address,
-            tls,
-            location,
+            certificate: ServingCertificate {
+                host: host.clone(),
+                tls: self.tls.clone(),
+                options: Rc::clone(&self.options),
+                location,
+                log: self.log.clone(),
+                version: *version,
+                found: RefCell::new(found),
+            },
         }))
     }
 

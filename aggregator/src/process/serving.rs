@@ -96,10 +96,7 @@ impl Process {
             "secure_serving.go:213",
             format!("Serving securely on {}", shown(port.address)),
         );
-        let name = format!(
-            "serving-cert::{}::{}",
-            port.location.certificate, port.location.key
-        );
+        let name = port.certificate.name();
         self.log.info(
             "dynamic_serving_content.go:135",
             format!("\"Starting controller\" name={}", Quoted(&name)),
@@ -125,7 +122,7 @@ impl Process {
             };
             self.reflect(&clients.authentication, CONFIG_MAP, sink);
         }
-        host.spawn(server.accept(port.listener, port.tls));
+        host.spawn(server.accept(port.listener, port.certificate));
         observer.event(Event::Serving {
             address: port.address,
         });
@@ -204,7 +201,7 @@ fn controllers() -> Vec<String> {
 }
 
 fn caches_line(text: &str, name: &str, version: Version) -> String {
-    if version >= Version::V0_8 {
+    if version.minor() >= 8 {
         format!("{} controller={}", Quoted(text), Quoted(name))
     } else {
         format!("{text} for {name}")

@@ -13,7 +13,6 @@ use seam::Host;
 use crate::environment::ServerKey;
 use crate::options::ServingOptions;
 use crate::transport::error::errno_text;
-use crate::transport::tls::Identity;
 
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -26,6 +25,15 @@ pub struct Location {
     pub key: String,
     /// Given by name, so never generated.
     explicit: bool,
+}
+
+/// The contents of the two files, in PEM.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Pair {
+    /// The chain, leaf first.
+    pub certificate: Vec<u8>,
+    /// The key.
+    pub key: Vec<u8>,
 }
 
 impl Location {
@@ -76,18 +84,19 @@ impl Location {
 
     /// Reads certificate and key.
     ///
-    /// DIFFERENCE: the Go program follows changes of the files.
-    ///
     /// # Errors
     ///
-    /// Go's text if they cannot be read or used.
-    pub fn load(&self, host: &Host) -> Result<Identity, String> {
+    /// Go's text if they cannot be read.
+    pub fn read(&self, host: &Host) -> Result<Pair, String> {
         let read = |path: &str| {
             host.files()
                 .read(path)
                 .map_err(|error| format!("open {path}: {}", errno_text(&error)))
         };
-        Identity::from_pem(&read(&self.certificate)?, &read(&self.key)?)
+        Ok(Pair {
+            certificate: read(&self.certificate)?,
+            key: read(&self.key)?,
+        })
     }
 
     /// Generates a certificate for this machine and puts it there.

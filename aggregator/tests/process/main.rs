@@ -1,9 +1,13 @@
 //! Whole processes, from exec to exit code, against a small API server and
 //! kubelet over in-memory streams on a paused clock.
 
+mod binary;
+mod certificates;
+mod hostile;
 mod machines;
 mod pace;
 mod peers;
+mod releases;
 mod scraper;
 
 use std::cell::{Cell, RefCell};

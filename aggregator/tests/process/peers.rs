@@ -45,6 +45,15 @@ impl Authority {
         }
     }
 
+    /// Certificate and key for a server, in PEM.
+    pub(crate) fn issue_pem(&self, names: &[&str]) -> (String, String) {
+        let key = KeyPair::generate_for(&rcgen::PKCS_ED25519).expect("a key");
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let params = CertificateParams::new(names).expect("valid names");
+        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
+        (certificate.pem(), key.serialize_pem())
+    }
+
     /// A certificate for a server or client.
     pub(crate) fn issue(&self, common_name: &str, names: &[&str]) -> Identity {
         let key = KeyPair::generate_for(&rcgen::PKCS_ED25519).expect("a key");
@@ -71,8 +80,14 @@ fn whole(status: u16, body: impl Into<Bytes>) -> Response<Body> {
     response
 }
 
-/// Serves HTTP over TLS on a machine's port.
-pub(crate) async fn listen<F, R>(host: &Host, port: u16, tls: &Tls, identity: Identity, handler: F)
+/// Serves HTTP over TLS on a machine's port and returns the port in force.
+pub(crate) async fn listen<F, R>(
+    host: &Host,
+    port: u16,
+    tls: &Tls,
+    identity: Identity,
+    handler: F,
+) -> u16
 where
     F: Fn(Request<Incoming>) -> R + Clone + 'static,
     R: Future<Output = Response<Body>> + 'static,
@@ -88,6 +103,7 @@ where
         .listen(([0, 0, 0, 0], port).into())
         .await
         .expect("a free port");
+    let port = listener.local_addr().port();
     let own = host.clone();
     host.spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
@@ -108,6 +124,7 @@ where
             });
         }
     });
+    port
 }
 
 /// What a kubelet answers.
@@ -125,39 +142,65 @@ pub(crate) struct Kubelet {
     pub(crate) authorization: RefCell<Option<String>>,
     /// The one pod, in namespace `load`.
     pub(crate) pod: RefCell<String>,
+    /// In a summary: how long ago the node started, in milliseconds.
+    pub(crate) up_for: Cell<i64>,
+    /// Path and query of the last request.
+    pub(crate) asked: RefCell<String>,
+    /// The port it serves on.
+    pub(crate) port: Cell<u16>,
 }
 
 impl Kubelet {
     /// Starts on port 10250 with one pod, `load/web`.
     pub(crate) async fn start(host: &Host, tls: &Tls, identity: Identity) -> Rc<Self> {
+        Self::start_on(host, 10250, tls, identity).await
+    }
+
+    pub(crate) async fn start_on(
+        host: &Host,
+        port: u16,
+        tls: &Tls,
+        identity: Identity,
+    ) -> Rc<Self> {
         let kubelet = Rc::new(Self {
             mode: Cell::new(KubeletMode::Answers),
             authorization: RefCell::default(),
             pod: RefCell::new("web".to_owned()),
+            up_for: Cell::new(86_400_000),
+            asked: RefCell::default(),
+            port: Cell::new(port),
         });
         let (state, clock) = (Rc::clone(&kubelet), host.clone());
-        listen(host, 10250, tls, identity, move |request| {
+        let port = listen(host, port, tls, identity, move |request| {
             let text = request
                 .headers()
                 .get("authorization")
                 .and_then(|value| value.to_str().ok());
             *state.authorization.borrow_mut() = text.map(str::to_owned);
             let mode = state.mode.get();
+            *state.asked.borrow_mut() = request.uri().to_string();
+            let is_summary = request.uri().path() == "/stats/summary";
+            let up_for = state.up_for.get();
             let pod = state.pod.borrow().clone();
             let now = clock.now().as_millis();
             async move {
+                let body = || match is_summary {
+                    true => summary(now, up_for, &pod),
+                    false => exposition(now, &pod),
+                };
                 match mode {
-                    KubeletMode::Answers => whole(200, exposition(now, &pod)),
+                    KubeletMode::Answers => whole(200, body()),
                     KubeletMode::Fails(status) => whole(status, "no"),
                     KubeletMode::Hangs => std::future::pending().await,
                     KubeletMode::Takes(time) => {
                         tokio::time::sleep(time).await;
-                        whole(200, exposition(now, &pod))
+                        whole(200, body())
                     }
                 }
             }
         })
         .await;
+        kubelet.port.set(port);
         kubelet
     }
 }
@@ -169,6 +212,34 @@ fn exposition(now: i64, pod: &str) -> String {
          container_cpu_usage_seconds_total{{container=\"c\",namespace=\"load\",pod=\"{pod}\"}} {cpu} {now}\n\
          container_memory_working_set_bytes{{container=\"c\",namespace=\"load\",pod=\"{pod}\"}} 2e6 {now}\n"
     )
+}
+
+/// A quarter of a core for the node, a tenth for the container.
+fn summary(now: i64, up_for: i64, pod: &str) -> String {
+    let time = |milliseconds: i64| {
+        let seconds = jiff::Timestamp::from_second(milliseconds / 1_000);
+        seconds.expect("a time in this century").to_string()
+    };
+    let stats = |nanocores: i64, started: i64| {
+        json!({
+            "startTime": time(started),
+            "cpu": {
+                "time": time(now),
+                "usageNanoCores": nanocores,
+                "usageCoreNanoSeconds": nanocores * (now / 1_000 % 10_000_000),
+            },
+            "memory": {"time": time(now), "workingSetBytes": 1 << 20},
+        })
+    };
+    let mut node = stats(250_000_000, now - up_for);
+    node["nodeName"] = "node-1".into();
+    let mut container = stats(100_000_000, now - 3_600_000);
+    container["name"] = "c".into();
+    json!({
+        "node": node,
+        "pods": [{"podRef": {"namespace": "load", "name": pod}, "containers": [container]}],
+    })
+    .to_string()
 }
 
 /// An API server that holds nodes, pods and one ConfigMap.
@@ -196,13 +267,24 @@ pub(crate) struct ApiServer {
 impl ApiServer {
     /// Starts on port 6443.
     pub(crate) async fn start(self: &Rc<Self>, host: &Host, tls: &Tls, identity: Identity) {
+        self.start_on(host, 6443, tls, identity).await;
+    }
+
+    /// Starts on this port, any if it is 0, and returns it.
+    pub(crate) async fn start_on(
+        self: &Rc<Self>,
+        host: &Host,
+        port: u16,
+        tls: &Tls,
+        identity: Identity,
+    ) -> u16 {
         let server = Rc::clone(self);
         *self.machine.borrow_mut() = Some(host.clone());
-        listen(host, 6443, tls, identity, move |request| {
+        listen(host, port, tls, identity, move |request| {
             let server = Rc::clone(&server);
             async move { server.answer(request).await }
         })
-        .await;
+        .await
     }
 
     /// The machine it was started on.
