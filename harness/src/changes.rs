@@ -6,7 +6,8 @@
 
 use std::time::Duration;
 
-use crate::scenario::model::{ActionKind, Kubelet, Node, Scenario};
+use crate::scenario::model::{Action, ActionKind, Kubelet, MetricsServer, Node, Scenario};
+use crate::scenario::pods::METRICS_SERVER;
 
 mod plane;
 
@@ -21,8 +22,8 @@ pub struct Change {
     pub what: String,
     /// For a step of a wall clock, by how many nanoseconds.
     pub clock_step_ns: Option<i64>,
-    /// For an action, what is done to the pod.
-    pub action: Option<ActionKind>,
+    /// For an action, what is done.
+    pub action: Option<Action>,
 }
 
 /// Every change of the scenario, in time order.
@@ -39,18 +40,59 @@ pub fn of(scenario: &Scenario) -> Vec<Change> {
             .collect();
         change(at, "world", format!("network: {}", words.join(", ")))
     }));
-    changes.extend(scenario.actions.iter().map(|action| {
-        let what = match action.kind {
-            ActionKind::Kill => "SIGKILL to metrics-server",
-            ActionKind::Start => "metrics-server started",
-            ActionKind::Terminate => "SIGTERM to metrics-server",
-        };
-        Change {
-            action: Some(action.kind),
-            ..change(action.at, "world", what.to_owned())
-        }
+    changes.extend(scenario.actions.iter().map(|action| Change {
+        action: Some(action.clone()),
+        ..change(action.at, "world", action_words(scenario, action))
     }));
+    changes.extend(server_changes(scenario));
     changes.sort_by_key(|change| change.at);
+    changes
+}
+
+fn action_words(scenario: &Scenario, action: &Action) -> String {
+    let pod = match action.pod {
+        Some(ordinal) => scenario.pod_name(ordinal),
+        None => METRICS_SERVER.to_owned(),
+    };
+    match action.kind {
+        ActionKind::Kill => format!("SIGKILL to {pod}"),
+        ActionKind::Start => format!("{pod} started"),
+        ActionKind::Terminate => format!("SIGTERM to {pod}"),
+        ActionKind::Drain(node) => format!("kubectl drain {}", scenario.nodes[node].name),
+    }
+}
+
+/// What changes of metrics-server's own settings.
+fn server_changes(scenario: &Scenario) -> Vec<Change> {
+    let mut before = &scenario.metrics_server;
+    let mut changes = Vec::new();
+    for (at, server) in &scenario.metrics_server_changes {
+        let mut words = Vec::new();
+        if server.is_new_template(before) {
+            words.push("new pod template".to_owned());
+        }
+        if server.replicas != before.replicas {
+            words.push(format!(
+                "replicas {} → {}",
+                before.replicas, server.replicas
+            ));
+        }
+        let cpu = |server: &MetricsServer| -> Vec<_> {
+            let each = server.per_replica.values().map(|one| one.cpu.clone());
+            std::iter::once(server.cpu.clone()).chain(each).collect()
+        };
+        if cpu(server) != cpu(before) {
+            words.push("new cpu".to_owned());
+        }
+        if server.memory != before.memory {
+            words.push("new memory".to_owned());
+        }
+        if !words.is_empty() {
+            let what = format!("metrics-server: {}", words.join(", "));
+            changes.push(change(*at, METRICS_SERVER, what));
+        }
+        before = server;
+    }
     changes
 }
 

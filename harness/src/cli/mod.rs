@@ -3,13 +3,18 @@
 //! - [`run`]: `firstlight run`, simulate and judge;
 //! - [`trace`]: `firstlight trace`, one run's trace;
 //! - [`check`]: `firstlight check`, validate only;
+//! - [`new`], [`list`], [`presets`], [`schema`]: the library and the language;
 //! - [`files`]: which scenario files are meant;
 //! - [`output`]: standard output that may be closed, and report files.
 
 pub mod check;
 pub mod files;
+pub mod list;
+pub mod new;
 pub mod output;
+pub mod presets;
 pub mod run;
+pub mod schema;
 pub mod trace;
 
 use std::process::ExitCode;
@@ -36,6 +41,7 @@ Examples:
   firstlight run scenarios/k3s/first-boot.yaml       one scenario, full report
   firstlight run my.yaml --seeds 1..50 --report json=out.json
   firstlight trace my.yaml --seed 7 | sha256sum      the digest that the report shows
+  firstlight new slow-disk --preset k3s-1.36         a scenario to begin with
 
 Exit codes: 0 every expectation held, 1 one did not, 2 usage, 3 invalid scenario,
 4 nothing to run, 6 inconclusive, 7 nondeterminism, 70 a defect in firstlight,
@@ -49,6 +55,14 @@ enum Command {
     Trace(trace::Arguments),
     /// Validate scenarios without simulating them
     Check(check::Arguments),
+    /// Create a scenario to begin with
+    New(new::Arguments),
+    /// List scenarios with what they claim and expect
+    List(list::Arguments),
+    /// List the presets, or show one with its sources
+    Presets(presets::Arguments),
+    /// Print the JSON Schema of the scenario language
+    Schema,
 }
 
 /// When to use colour.
@@ -76,6 +90,10 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Trace(arguments) => trace::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::New(arguments) => new::run(&arguments),
+        Command::List(arguments) => list::run(&arguments),
+        Command::Presets(arguments) => presets::run(&arguments),
+        Command::Schema => schema::run(),
     };
     ExitCode::from(exit.code())
 }
@@ -84,6 +102,17 @@ pub fn main() -> ExitCode {
 pub(crate) fn complain(exit: Exit, message: &str) -> Exit {
     output::stderr(&format!("error: {message}\n"));
     exit
+}
+
+/// The exit after printing what was asked for.
+pub(crate) fn printed(result: std::io::Result<()>) -> Exit {
+    match result {
+        Ok(()) => Exit::Ok,
+        Err(error) => complain(
+            Exit::Io,
+            &format!("cannot write to standard output: {error}"),
+        ),
+    }
 }
 
 #[cfg(test)]

@@ -97,7 +97,7 @@ fn load_all(files: &[PathBuf]) -> Result<Vec<Scenario>, Exit> {
             Ok(scenario) => scenarios.push(scenario),
             Err(diagnostics) => {
                 wrong = true;
-                output::stderr(&diagnostics.render());
+                output::stderr(&diagnostics.render_coloured());
             }
         }
     }

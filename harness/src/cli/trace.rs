@@ -24,7 +24,7 @@ pub fn run(arguments: &Arguments) -> Exit {
     let scenario = match scenario::load(&arguments.file) {
         Ok(scenario) => scenario,
         Err(diagnostics) => {
-            output::stderr(&diagnostics.render());
+            output::stderr(&diagnostics.render_coloured());
             return Exit::InvalidInput;
         }
     };

@@ -11,6 +11,8 @@ use super::model::{
     Aggregation, Authentication, CaBundle, FrontProxy, FrontProxyIssuer, Service, ServiceReference,
     TargetPort,
 };
+use super::scalars::PORT as PORT_NUMBER;
+use super::shape::{Key, Kind, Shape};
 use super::tree::Value;
 
 /// The availability controller looks at every APIService this often.
@@ -35,25 +37,195 @@ const PRIORITY: u32 = 100;
 /// `app/constants FrontProxyClientCertCommonName`.
 const FRONT_PROXY_CLIENT: &str = "front-proxy-client";
 
-/// Keys of `aggregation` that are times or hold for the whole run.
-pub(crate) const FIXED_KEYS: [(&str, &str); 4] = [
-    (
-        "registeredAt",
-        "it is a time already: set it on `aggregation`",
-    ),
-    ("deletedAt", "it is a time already: set it on `aggregation`"),
-    ("available", "it says what held before the run"),
-    (
-        "resyncPhase",
-        "the controller's timer runs on: set it on `aggregation`",
-    ),
-];
+/// An authority of certificates.
+const AUTHORITY: Kind = Kind::Word(&[
+    ("cluster", "the right one"),
+    ("unknown", "another one"),
+    ("none", "none at all"),
+]);
 
-/// Keys of `service` that are times.
-pub(crate) const FIXED_SERVICE_KEYS: [(&str, &str); 2] = [
-    ("createdAt", "it is a time already: set it on `service`"),
-    ("deletedAt", "it is a time already: set it on `service`"),
-];
+const A_TIME: &str = "it is a time already: set it for the whole run";
+
+pub(crate) static AGGREGATION: Shape = Shape::new(
+    "Aggregation",
+    "The APIService, and the API server's way to metrics-server.",
+    &[
+        Key::optional("registeredAt", Kind::Duration, "36s", "When the APIService is created. Default: 0s, before the run.").fixed(A_TIME),
+        Key::optional("deletedAt", Kind::Duration, "50s", "When the APIService is deleted. Missing: never.").fixed(A_TIME),
+        Key::optional("available", Kind::Boolean, "true", "Whether the APIService was Available when the run began, as one that outlived its backend. Default: false.").fixed("it says what held before the run"),
+        Key::given("insecureSkipTLSVerify", Kind::Boolean, "true", "`spec.insecureSkipTLSVerify` of the APIService."),
+        Key::optional("caBundle", AUTHORITY, "unknown", "`spec.caBundle` of the APIService: which authority it trusts. Default: `cluster`.").within("aggregation: {insecureSkipTLSVerify: false}"),
+        Key::optional("service", Kind::Mapping(&SERVICE_REFERENCE), "{port: 443}", "`spec.service` of the APIService. Default: metrics-server's."),
+        Key::optional("groupPriorityMinimum", Kind::Integer(1, 20_000), "100", "`spec.groupPriorityMinimum` of the APIService. Default: 100."),
+        Key::optional("versionPriority", Kind::Integer(1, 1000), "100", "`spec.versionPriority` of the APIService. Default: 100."),
+        Key::given(
+            "routing",
+            Kind::Word(&[
+                ("clusterIP", "by the Service's address"),
+                ("endpoint", "straight to a ready endpoint: `--enable-aggregator-routing`"),
+            ]),
+            "endpoint",
+            "How the API server reaches metrics-server.",
+        ),
+        Key::optional("resyncPhase", Kind::Duration, "12s", "When the availability controller's check of every 30 s comes first, below 30 s. Missing: drawn from the seed.").fixed("the controller's timer runs on: set it for the whole run"),
+        Key::optional("frontProxy", Kind::Mapping(&FRONT_PROXY), "{issuer: unknown}", "The certificate by which the API server names its users to metrics-server. Default: a good one."),
+    ],
+);
+
+static SERVICE_REFERENCE: Shape = Shape::new(
+    "ServiceReference",
+    "The Service that an APIService names.",
+    &[
+        Key::optional(
+            "namespace",
+            Kind::ObjectName,
+            "kube-system",
+            "Its namespace. Default: `kube-system`.",
+        ),
+        Key::optional(
+            "name",
+            Kind::ObjectName,
+            "metrics-server",
+            "Its name. Default: `metrics-server`.",
+        ),
+        Key::optional("port", PORT_NUMBER, "443", "Its port. Default: 443."),
+    ],
+);
+
+static FRONT_PROXY: Shape = Shape::new(
+    "FrontProxy",
+    "A client certificate of the aggregation layer. Times count from the start of the run, in true time.",
+    &[
+        Key::optional(
+            "issuer",
+            Kind::Word(&[
+                ("front-proxy", "the authority that the ConfigMap names"),
+                ("cluster", "the cluster's authority"),
+                ("unknown", "another one"),
+            ]),
+            "unknown",
+            "Who signed it. Default: `front-proxy`.",
+        ),
+        Key::optional(
+            "commonName",
+            Kind::ObjectName,
+            "front-proxy-client",
+            "The name in it. Default: `front-proxy-client`.",
+        ),
+        Key::optional(
+            "notBefore",
+            Kind::SignedDuration,
+            "-1h",
+            "Beginning of its validity. Default: a year ago.",
+        ),
+        Key::optional(
+            "notAfter",
+            Kind::SignedDuration,
+            "8759h",
+            "End of its validity. Default: years ahead.",
+        ),
+    ],
+);
+
+pub(crate) static SERVICE_SHAPE: Shape = Shape::new(
+    "Service",
+    "The Service in front of metrics-server.",
+    &[
+        Key::optional(
+            "createdAt",
+            Kind::Duration,
+            "20s",
+            "When it is created. Default: 0s, before the run.",
+        )
+        .fixed(A_TIME),
+        Key::optional(
+            "deletedAt",
+            Kind::Duration,
+            "50s",
+            "When it is deleted. Missing: never.",
+        )
+        .fixed(A_TIME),
+        Key::optional(
+            "namespace",
+            Kind::ObjectName,
+            "kube-system",
+            "Its namespace. Default: `kube-system`.",
+        ),
+        Key::optional(
+            "name",
+            Kind::ObjectName,
+            "metrics-server",
+            "Its name. Default: `metrics-server`.",
+        ),
+        Key::optional(
+            "port",
+            PORT_NUMBER,
+            "443",
+            "`spec.ports[0].port`. Default: 443.",
+        ),
+        Key::optional(
+            "portName",
+            Kind::Text,
+            "https",
+            "`spec.ports[0].name`. Default: `https`.",
+        ),
+        Key::optional(
+            "targetPort",
+            Kind::OneOf(&[PORT_NUMBER, Kind::Text]),
+            "https",
+            "`spec.ports[0].targetPort`: a number, or the name of the container's port. Default: `https`.",
+        ),
+        Key::optional(
+            "appProtocol",
+            Kind::Text,
+            "https",
+            "`spec.ports[0].appProtocol`. Missing: none.",
+        ),
+        Key::optional(
+            "selector",
+            Kind::Named("a label's name", &Kind::Text),
+            "{k8s-app: metrics-server}",
+            "Which pods it leads to. Default: `{k8s-app: metrics-server}`.",
+        ),
+        Key::given(
+            "publishNotReadyAddresses",
+            Kind::Boolean,
+            "true",
+            "Whether a pod's address is published while the pod is unready.",
+        ),
+    ],
+);
+
+pub(crate) static AUTHENTICATION: Shape = Shape::new(
+    "Authentication",
+    "The ConfigMap `extension-apiserver-authentication`, by which metrics-server knows who asks.",
+    &[
+        Key::optional(
+            "configMap",
+            Kind::Word(&[("present", "it is there"), ("absent", "it is not")]),
+            "absent",
+            "Whether it is there. Default: `present`.",
+        ),
+        Key::optional(
+            "clientCA",
+            AUTHORITY,
+            "unknown",
+            "Its `client-ca-file`. Default: `cluster`.",
+        ),
+        Key::optional(
+            "requestHeaderCA",
+            AUTHORITY,
+            "unknown",
+            "Its `requestheader-client-ca-file`. Default: `cluster`, the front proxy's.",
+        ),
+        Key::optional(
+            "requestHeaderAllowedNames",
+            Kind::List(&Kind::ObjectName),
+            "[front-proxy-client]",
+            "Its `requestheader-allowed-names`. Default: `[front-proxy-client]`.",
+        ),
+    ],
+);
 
 /// Reads `aggregation`.
 pub(crate) fn aggregation(
@@ -61,7 +233,7 @@ pub(crate) fn aggregation(
     item: Item<'_>,
     until: Option<Duration>,
 ) -> Option<Aggregation> {
-    let mut object = decoder.object(item)?;
+    let mut object = decoder.object(item, &AGGREGATION)?;
     let (registered_at, deleted_at) = presence(decoder, &mut object, "registeredAt", until);
     let available = object.or(decoder, "available", false, Decoder::boolean);
     let insecure = object.required(decoder, "insecureSkipTLSVerify", Decoder::boolean);
@@ -154,7 +326,7 @@ fn usual_reference() -> ServiceReference {
 }
 
 fn reference(decoder: &mut Decoder, item: Item<'_>) -> Option<ServiceReference> {
-    let mut object = decoder.object(item)?;
+    let mut object = decoder.object(item, &SERVICE_REFERENCE)?;
     let usual = usual_reference();
     let namespace = object.or(decoder, "namespace", usual.namespace, object_name);
     let name = object.or(decoder, "name", usual.name, object_name);
@@ -206,7 +378,7 @@ fn usual_front_proxy() -> FrontProxy {
 }
 
 fn front_proxy(decoder: &mut Decoder, item: Item<'_>) -> Option<FrontProxy> {
-    let mut object = decoder.object(item)?;
+    let mut object = decoder.object(item, &FRONT_PROXY)?;
     let usual = usual_front_proxy();
     let issuer = object.or(decoder, "issuer", usual.issuer, |decoder, item| {
         decoder.word(
@@ -247,7 +419,7 @@ pub(crate) fn service(
     item: Item<'_>,
     until: Option<Duration>,
 ) -> Option<Service> {
-    let mut object = decoder.object(item)?;
+    let mut object = decoder.object(item, &SERVICE_SHAPE)?;
     let (created_at, deleted_at) = presence(decoder, &mut object, "createdAt", until);
     let namespace = object.or(decoder, "namespace", NAMESPACE.to_owned(), object_name);
     let name = object.or(decoder, "name", SERVICE.to_owned(), object_name);
@@ -301,7 +473,7 @@ pub(crate) fn authentication(decoder: &mut Decoder, item: Item<'_>) -> Option<Au
         request_header_ca: CaBundle::Cluster,
         allowed_names: vec![FRONT_PROXY_CLIENT.to_owned()],
     };
-    let mut object = decoder.object(item)?;
+    let mut object = decoder.object(item, &AUTHENTICATION)?;
     let present = object.or(decoder, "configMap", true, |decoder, item| {
         decoder.word(item, &[("present", true), ("absent", false)])
     });

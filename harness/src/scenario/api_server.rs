@@ -6,7 +6,99 @@ use super::code::Code;
 use super::decoder::{Decoder, Item};
 use super::diagnostic::Diagnostic;
 use super::model::{ApiServer, ApiServerState, Clock, Distribution, ServingCertificate, Watches};
-use super::node;
+use super::node::{self, CLOCK};
+use super::scalars::DISTRIBUTION;
+use super::shape::{Key, Kind, Shape};
+
+pub(crate) static API_SERVER: Shape = Shape::new(
+    "ApiServer",
+    "An API server, for metrics-server and for clients alike.",
+    &[
+        Key::given(
+            "state",
+            Kind::Word(&[
+                ("Up", "it serves"),
+                ("Down", "nobody listens: connection refused"),
+                ("Hang", "TCP connects, nothing answers"),
+                (
+                    "Starting",
+                    "it listens, and paths of aggregated APIs are not installed yet: 503",
+                ),
+            ]),
+            "Down",
+            "What a dial to it meets.",
+        ),
+        Key::given(
+            "latency",
+            DISTRIBUTION,
+            "{uniform: [5ms, 50ms]}",
+            "How long it takes to answer a request.",
+        ),
+        Key::optional(
+            "writeLatency",
+            DISTRIBUTION,
+            "200ms",
+            "How much longer it takes to answer one that writes. Default: 0.",
+        ),
+        Key::optional(
+            "watches",
+            Kind::Word(&[
+                ("Served", "they bring every change"),
+                ("Silent", "they stay open and bring nothing"),
+                ("Initializing", "the storage is not ready for them: 429"),
+            ]),
+            "Silent",
+            "What becomes of watches. Default: `Served`.",
+        ),
+        Key::optional(
+            "certificate",
+            Kind::Mapping(&SERVING_CERTIFICATE),
+            "{issuer: unknown}",
+            "The certificate it serves with. Default: a good one.",
+        ),
+        Key::optional(
+            "clock",
+            Kind::Mapping(&CLOCK),
+            "{offset: -10m}",
+            "The wall clock of its machine. Missing: right.",
+        )
+        .fixed("`clock.steps` moves a clock at given times"),
+    ],
+);
+
+static SERVING_CERTIFICATE: Shape = Shape::new(
+    "ServingCertificate",
+    "A certificate of the control plane. Times count from the start of the run, in true time.",
+    &[
+        Key::optional(
+            "issuer",
+            Kind::Word(&[
+                ("cluster", "the cluster's authority"),
+                ("unknown", "another one"),
+            ]),
+            "unknown",
+            "Who signed it. Default: `cluster`.",
+        ),
+        Key::optional(
+            "notBefore",
+            Kind::SignedDuration,
+            "-1h",
+            "Beginning of its validity. Default: a year ago.",
+        ),
+        Key::optional(
+            "notAfter",
+            Kind::SignedDuration,
+            "8759h",
+            "End of its validity. Default: years ahead.",
+        ),
+        Key::optional(
+            "ips",
+            Kind::List(&Kind::Ip),
+            "[10.96.0.1]",
+            "The addresses it is good for. Missing: those it is reached by.",
+        ),
+    ],
+);
 
 /// A year on either side of the run and more: certificates of a control plane
 /// are valid unless a scenario says otherwise.
@@ -19,7 +111,7 @@ pub(crate) fn api_server(
     item: Item<'_>,
     until: Option<Duration>,
 ) -> Option<(ApiServer, Clock)> {
-    let mut object = decoder.object(item)?;
+    let mut object = decoder.object(item, &API_SERVER)?;
     let state = object.required(decoder, "state", |decoder, item| {
         decoder.word(
             item,
@@ -69,7 +161,7 @@ fn usual_certificate() -> ServingCertificate {
 }
 
 fn certificate(decoder: &mut Decoder, item: Item<'_>) -> Option<ServingCertificate> {
-    let mut object = decoder.object(item)?;
+    let mut object = decoder.object(item, &SERVING_CERTIFICATE)?;
     let trusted = object.or(decoder, "issuer", true, |decoder, item| {
         decoder.word(item, &[("cluster", true), ("unknown", false)])
     });

@@ -8,45 +8,32 @@ use super::cluster;
 use super::code::Code;
 use super::decoder::{Decoder, Item, is_extension};
 use super::diagnostic::Diagnostic;
+use super::document::SCENARIO_SHAPE;
 use super::fleet::Fleet;
 use super::kubelet::Plan;
 use super::model::{self, PathRule, Timeline};
-use super::node::{self, Decoded, FIXED_KEYS};
+use super::node::{self, Decoded};
 use super::plane;
+use super::shape::{Key, Kind, Shape};
 use super::source::Span;
 use super::suggest::{choice, nearest};
 use super::tree::{Entry, Node, Value, overlay};
 
-/// What can change while the scenario runs.
-const CHANGEABLE: [&str; 10] = [
-    "nodes",
-    "nodeDefaults",
-    "network",
-    "apiServer",
-    "apiServers",
-    "aggregation",
-    "service",
-    "authentication",
-    "rbac",
-    "consumers",
-];
+/// An entry of `changes`.
+pub(crate) static CHANGE_KIND: Kind = Kind::Change(&CHANGE, &SCENARIO_SHAPE);
 
-/// What the language knows but holds for the whole run, and what to use
-/// instead.
-const FIXED: [(&str, &str); 9] = [
-    (
-        "metricsServer",
-        "what happens to the process belongs in `actions`",
-    ),
-    ("expect", "expectations stand beside `changes`"),
-    ("actions", "actions stand beside `changes`"),
-    ("until", "it ends the whole run"),
-    ("seeds", "a run has one seed"),
-    ("epoch", "`clock.steps` of a node moves its clock"),
-    ("preset", "a scenario builds on one preset"),
-    ("metadata", "it names the whole scenario"),
-    ("changes", "changes do not nest"),
-];
+static CHANGE: Shape = Shape::new(
+    "Change",
+    "Settings that hold from a time on. Besides its own keys it has those of a scenario that can change, each refining what holds until then.",
+    &[Key::required("at", Kind::Duration, "40s", "From when on.")],
+)
+.needs("apiServer: {state: Down}");
+
+/// The keys of a scenario that can change while it runs.
+fn changeable() -> impl Iterator<Item = &'static str> + Clone {
+    let keys = SCENARIO_SHAPE.keys.iter();
+    keys.filter(|key| key.fixed.is_none()).map(|key| key.name)
+}
 
 /// One entry of `changes`.
 #[derive(Debug, Clone)]
@@ -63,7 +50,7 @@ impl Change {
             .overlay
             .entries()
             .iter()
-            .filter(|entry| CHANGEABLE.contains(&&*entry.key))
+            .filter(|entry| changeable().any(|key| key == &*entry.key))
         {
             collect_leaves(&entry.key, entry.key_span, &entry.value, &mut leaves);
         }
@@ -103,21 +90,14 @@ pub(crate) fn read(
     until: Option<Duration>,
 ) -> Option<Vec<Change>> {
     let mut changes = decoder.list(item, |decoder, item| {
-        let mut object = decoder.object(item)?;
+        let mut object = decoder.object(item, &CHANGE)?;
         let at = object.required(decoder, "at", |decoder, item| decoder.time(item, until));
         let before = decoder.count();
         check_keys(decoder, item);
         if let Some(nodes) = item.node.entry("nodes") {
             for node in decoder.named(Item::of(nodes))? {
                 fleet.meant_by(decoder, node);
-                check_node_keys(decoder, node);
             }
-        }
-        if let Some(defaults) = item.node.entry("nodeDefaults") {
-            check_node_keys(decoder, Item::of(defaults));
-        }
-        for entry in item.node.entries() {
-            check_plane_keys(decoder, entry);
         }
         let change = Change {
             at: at?,
@@ -140,21 +120,22 @@ pub(crate) fn read(
 fn check_keys(decoder: &mut Decoder, item: Item<'_>) {
     for entry in item.node.entries() {
         let key = &*entry.key;
-        if key == "at" || CHANGEABLE.contains(&key) || is_extension(key) {
+        if CHANGE.key(key).is_some() || is_extension(key) {
             continue;
         }
-        if let Some((_, instead)) = FIXED.iter().find(|(fixed, _)| *fixed == key) {
-            note_fixed(decoder, key, entry.key_span, instead);
+        if SCENARIO_SHAPE.key(key).is_some() {
+            check_entry(decoder, entry, &SCENARIO_SHAPE);
             continue;
         }
         let message = format!("unknown key `{key}` in `changes`");
-        let diagnostic = match nearest(key, CHANGEABLE.into_iter().chain(["at"])) {
+        let diagnostic = match nearest(key, changeable().chain(CHANGE.names())) {
             Some(right) => {
                 let help = format!("did you mean `{right}`?");
                 Diagnostic::at(Code::UnknownKey, entry.key_span, message, help).replacement(right)
             }
             None => {
-                let help = format!("besides `at` a change has {}", choice(CHANGEABLE));
+                let own = choice(CHANGE.names());
+                let help = format!("besides {own} a change has {}", choice(changeable()));
                 Diagnostic::at(Code::UnknownKey, entry.key_span, message, help)
             }
         };
@@ -162,29 +143,26 @@ fn check_keys(decoder: &mut Decoder, item: Item<'_>) {
     }
 }
 
-/// Of a node, its kubelet and its condition can change.
-fn check_node_keys(decoder: &mut Decoder, node: Item<'_>) {
-    for entry in node
-        .node
-        .entries()
-        .iter()
-        .filter(|entry| FIXED_KEYS.contains(&&*entry.key))
-    {
-        let instead = match &*entry.key {
-            "clock" => "`clock.steps` of the node moves its clock at given times",
-            "joinsAt" | "leavesAt" => "it is a time already: set it on the node",
-            _ => "set it on the node for the whole run; `kubelet` and `ready` can change",
-        };
-        note_fixed(decoder, &entry.key, entry.key_span, instead);
+/// Notes what `shape` says cannot change, here and below.
+fn check_entry(decoder: &mut Decoder, entry: &Entry, shape: &'static Shape) {
+    let Some(key) = shape.key(&entry.key) else {
+        return;
+    };
+    if let Some(instead) = key.fixed {
+        note_fixed(decoder, key.name, entry.key_span, instead);
+    } else {
+        check_value(decoder, &entry.value, &key.kind);
     }
 }
 
-/// Of the control plane, times and timers cannot change.
-fn check_plane_keys(decoder: &mut Decoder, part: &Entry) {
-    let fixed = plane::fixed_keys(&part.key);
-    for entry in part.value.entries() {
-        if let Some((_, instead)) = fixed.iter().find(|(key, _)| **key == *entry.key) {
-            note_fixed(decoder, &entry.key, entry.key_span, instead);
+fn check_value(decoder: &mut Decoder, node: &Node, kind: &'static Kind) {
+    for kind in kind.alternatives() {
+        for entry in node.entries() {
+            match kind {
+                Kind::Mapping(shape) => check_entry(decoder, entry, shape),
+                Kind::Named(_, value) => check_value(decoder, &entry.value, value),
+                _ => {}
+            }
         }
     }
 }

@@ -5,6 +5,67 @@ use super::decoder::{Decoder, Item};
 use super::diagnostic::Diagnostic;
 use super::fleet::Fleet;
 use super::model::{Party, PathEffect, PathRule};
+use super::scalars::{DISTRIBUTION, PORT};
+use super::shape::{Choice, Key, Kind, Shape};
+
+/// `network`: rules by name.
+pub(crate) const NETWORK: Kind = Kind::Named("a name for the rule", &Kind::Mapping(&PATH_RULE));
+
+static PATH_RULE: Shape = Shape::new(
+    "PathRule",
+    "What the network does with traffic from one party to another. Parties are `metrics-server`, `apiserver` (one of several is `apiserver-NAME`), `clients`, `nodes` (each of them) and the name of a node. `null` removes a rule.",
+    &[
+        Key::required("from", Kind::Text, "metrics-server", "Who sends."),
+        Key::required("to", Kind::Text, "nodes", "Who receives."),
+        Key::optional(
+            "direction",
+            Kind::Word(&[
+                ("to", "only on the way there"),
+                ("both", "on the way there and back"),
+            ]),
+            "both",
+            "Which way the rule holds. Default: `to`.",
+        ),
+        Key::optional(
+            "port",
+            PORT,
+            "10250",
+            "Only connections to this port. Missing: all.",
+        ),
+        Key::required("effect", EFFECT, "drop", "What happens to the traffic."),
+    ],
+);
+
+const EFFECT: Kind = Kind::OneOf(&EFFECTS);
+
+static EFFECTS: [Kind; 2] = [
+    Kind::Word(&[
+        ("drop", "it vanishes"),
+        ("refuse", "a reset comes back: connection refused"),
+        ("reject", "an ICMP rejection comes back: no route to host"),
+    ]),
+    Kind::Mapping(&EFFECT_SHAPE),
+];
+
+static EFFECT_SHAPE: Shape = Shape::new(
+    "PathEffect",
+    "What happens to traffic that arrives all the same.",
+    &[
+        Key::optional(
+            "delay",
+            DISTRIBUTION,
+            "50ms",
+            "It takes this much longer, one way.",
+        ),
+        Key::optional(
+            "loss",
+            Kind::Share,
+            "1%",
+            "This share of segments is lost and sent again.",
+        ),
+    ],
+)
+.choice(Choice::One(&["delay", "loss"]));
 
 /// Reads `network`: rules by name, without those that are null.
 pub(crate) fn network(
@@ -22,7 +83,7 @@ pub(crate) fn network(
 }
 
 fn path_rule(decoder: &mut Decoder, item: Item<'_>, fleet: &Fleet) -> Option<PathRule> {
-    let mut object = decoder.object(item)?;
+    let mut object = decoder.object(item, &PATH_RULE)?;
     let from = object.required(decoder, "from", |decoder, item| party(decoder, item, fleet));
     let to = object.required(decoder, "to", |decoder, item| party(decoder, item, fleet));
     let both = object.or(decoder, "direction", false, |decoder, item| {
@@ -98,7 +159,7 @@ fn effect(decoder: &mut Decoder, item: Item<'_>) -> Option<PathEffect> {
             ],
         );
     }
-    let mut object = decoder.object(item)?;
+    let mut object = decoder.object(item, &EFFECT_SHAPE)?;
     let delay = object.optional(decoder, "delay", Decoder::distribution);
     let loss = object.optional(decoder, "loss", Decoder::share);
     object.finish(decoder);

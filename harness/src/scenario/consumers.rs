@@ -6,22 +6,113 @@ use super::code::Code;
 use super::decoder::{Decoder, Item};
 use super::diagnostic::Diagnostic;
 use super::model::{Awaited, Consumer, ConsumerKind};
+use super::shape::{Key, Kind, Shape, Word};
 use super::suggest::{choice, nearest};
-use super::vocabulary::OBSERVERS;
+use super::vocabulary::{OBSERVERS, names};
+
+/// `consumers`: who uses the metrics API, by name.
+pub(crate) const CONSUMERS: Kind =
+    Kind::Named("a name for the consumer", &Kind::Mapping(&CONSUMER));
+
+static CONSUMER: Shape = Shape::new(
+    "Consumer",
+    "Somebody who asks again and again.",
+    &[
+        Key::optional(
+            "kind",
+            Kind::Word(&KIND_WORDS),
+            "discovery",
+            "What it does. Default: its name says so.",
+        ),
+        Key::optional(
+            "from",
+            Kind::Duration,
+            "20s",
+            "When it asks first. Default: 0s.",
+        ),
+        Key::optional(
+            "until",
+            Kind::Duration,
+            "50s",
+            "When it stops. Missing: never.",
+        ),
+        Key::optional(
+            "every",
+            Kind::Duration,
+            "5s",
+            "How often it asks, from a millisecond upwards. Default for a `kubectl-wait`: 1s; the others need it.",
+        ),
+        Key::optional(
+            "resource",
+            Kind::Word(&[
+                ("nodes", "`kubectl top nodes`"),
+                ("pods", "`kubectl top pods`"),
+            ]),
+            "pods",
+            "What a `kubectl-top` asks for. Default: `nodes`.",
+        )
+        .within("consumers: {hpa: {kind: kubectl-top}}"),
+        Key::optional(
+            "namespace",
+            Kind::Text,
+            "kube-system",
+            "Whose pods a `kubectl-top` asks for. Missing: all.",
+        )
+        .within("consumers: {hpa: {kind: kubectl-top, resource: pods}}"),
+        Key::optional(
+            "for",
+            Kind::Word(&[
+                ("Available", "the APIService's condition"),
+                ("Ready", "the pod's condition"),
+            ]),
+            "Available",
+            "What a `kubectl-wait` waits for; it needs one.",
+        )
+        .within("consumers: {hpa: {kind: kubectl-wait, for: Ready}}"),
+        Key::optional(
+            "apiServer",
+            Kind::Text,
+            "a",
+            "The key in `apiServers` of the one that it asks. Missing: each in turn.",
+        )
+        .within("apiServers: {a: {}, b: {}}"),
+    ],
+);
+
+static KIND_WORDS: [Word; 6] = [
+    (
+        "kubectl-top",
+        "a person who runs `kubectl top`, with its discovery",
+    ),
+    ("hpa", "the horizontal pod autoscaler"),
+    (
+        "discovery",
+        "a discovery client: the API groups and the group's resources",
+    ),
+    (
+        "namespace-controller",
+        "the namespace controller, which needs discovery to delete a namespace",
+    ),
+    (
+        "controller-manager",
+        "the other controllers that need discovery",
+    ),
+    ("kubectl-wait", "a person who waits for a condition"),
+];
 
 /// What a consumer may do; the first words of `consumers` and values of
 /// `kind`.
-const KINDS: [(&str, Kind); 6] = [
-    ("kubectl-top", Kind::Top),
-    ("hpa", Kind::Hpa),
-    ("discovery", Kind::Discovery),
-    ("namespace-controller", Kind::Namespace),
-    ("controller-manager", Kind::Manager),
-    ("kubectl-wait", Kind::Wait),
+const KINDS: [(&str, Task); 6] = [
+    ("kubectl-top", Task::Top),
+    ("hpa", Task::Hpa),
+    ("discovery", Task::Discovery),
+    ("namespace-controller", Task::Namespace),
+    ("controller-manager", Task::Manager),
+    ("kubectl-wait", Task::Wait),
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum Task {
     Top,
     Hpa,
     Discovery,
@@ -51,7 +142,7 @@ impl Reader<'_> {
     }
 
     fn consumer(self, decoder: &mut Decoder, item: Item<'_>) -> Option<Consumer> {
-        let mut object = decoder.object(item)?;
+        let mut object = decoder.object(item, &CONSUMER)?;
         let own = KINDS.iter().find(|(name, _)| *name == item.name);
         let kind = match (own, object.item("kind")) {
             (_, Some(kind)) => decoder.word(kind, &KINDS),
@@ -69,11 +160,19 @@ impl Reader<'_> {
         });
         let end = object.optional(decoder, "until", Decoder::duration);
         let every = match kind {
-            Kind::Wait => object.or(decoder, "every", Duration::from_secs(1), interval),
-            _ => object.required(decoder, "every", interval),
+            Task::Wait => object.or(decoder, "every", Duration::from_secs(1), interval),
+            _ => object.needed(decoder, "every", interval),
         };
+        if kind != Task::Top {
+            for key in ["resource", "namespace"] {
+                object.exclude(decoder, key, "only a `kubectl-top` has it");
+            }
+        }
+        if kind != Task::Wait {
+            object.exclude(decoder, "for", "only a `kubectl-wait` has it");
+        }
         let what = match kind {
-            Kind::Top => {
+            Task::Top => {
                 let pods = object.or(decoder, "resource", false, |decoder, item| {
                     decoder.word(item, &[("nodes", false), ("pods", true)])
                 });
@@ -85,12 +184,12 @@ impl Reader<'_> {
                     (true, namespace) => ConsumerKind::KubectlTopPods(namespace),
                 }
             }
-            Kind::Hpa => ConsumerKind::Hpa,
-            Kind::Discovery => ConsumerKind::Discovery,
-            Kind::Namespace => ConsumerKind::NamespaceController,
-            Kind::Manager => ConsumerKind::ControllerManager,
-            Kind::Wait => {
-                ConsumerKind::KubectlWait(object.required(decoder, "for", |decoder, item| {
+            Task::Hpa => ConsumerKind::Hpa,
+            Task::Discovery => ConsumerKind::Discovery,
+            Task::Namespace => ConsumerKind::NamespaceController,
+            Task::Manager => ConsumerKind::ControllerManager,
+            Task::Wait => {
+                ConsumerKind::KubectlWait(object.needed(decoder, "for", |decoder, item| {
                     decoder.word(
                         item,
                         &[
@@ -167,10 +266,8 @@ fn note_unknown_kind(decoder: &mut Decoder, item: Item<'_>) {
 
 /// A consumer's name is its observer's: not that of somebody else.
 fn check_name(decoder: &mut Decoder, item: Item<'_>) {
-    let of_others = OBSERVERS
-        .iter()
-        .filter(|name| KINDS.iter().all(|(kind, _)| kind != *name));
-    if of_others.into_iter().any(|name| *name == item.name) {
+    let is_kind = |name: &str| KINDS.iter().any(|(kind, _)| *kind == name);
+    if names(&OBSERVERS).any(|name| name == item.name && !is_kind(name)) {
         decoder.note(Diagnostic::at(
             Code::BadValue,
             item.key_span(),

@@ -9,6 +9,7 @@ use std::rc::Rc;
 
 use super::code::Code;
 use super::diagnostic::Diagnostic;
+use super::shape::{Key, Kind, Presence, Shape};
 use super::source::Span;
 use super::suggest::{choice, nearest};
 use super::tree::{Entry, Node, Value};
@@ -33,6 +34,8 @@ pub(crate) struct Item<'t> {
     key_span: Span,
     /// Whether it is an element of the list of that name.
     is_element: bool,
+    /// What the language says it is; `None` for what is not decoded from here.
+    kind: Option<&'static Kind>,
     pub(crate) node: &'t Rc<Node>,
 }
 
@@ -47,6 +50,7 @@ impl<'t> Item<'t> {
             name,
             key_span,
             is_element: false,
+            kind: None,
             node,
         }
     }
@@ -68,6 +72,17 @@ impl<'t> Item<'t> {
         self.key_span
     }
 
+    /// Checks, where debugging, that it is read as what it is described as.
+    #[track_caller]
+    pub(crate) fn assert_is(self, such: impl Fn(&Kind) -> bool) {
+        debug_assert!(
+            self.kind.is_none_or(|kind| kind.is(such)),
+            "{} is read as something else than its shape says: {:?}",
+            self.shown(),
+            self.kind
+        );
+    }
+
     /// What messages call it.
     fn shown(self) -> String {
         match self.name {
@@ -82,6 +97,7 @@ impl<'t> Item<'t> {
         self.node.items().iter().map(move |node| Item {
             name: self.name,
             is_element: true,
+            kind: self.kind.and_then(Kind::element),
             key_span: first_key(node).unwrap_or(if node.span.is_empty() {
                 self.key_span
             } else {
@@ -103,7 +119,9 @@ pub(crate) struct Object<'t> {
     shown: String,
     at: Span,
     entries: &'t [Entry],
-    known: Vec<&'static str>,
+    shape: &'static Shape,
+    /// Keys that have been asked for.
+    asked: Vec<&'static str>,
 }
 
 impl Decoder {
@@ -138,8 +156,19 @@ impl Decoder {
         None
     }
 
-    /// A mapping with the fixed keys that will be asked for.
-    pub(crate) fn object<'t>(&mut self, item: Item<'t>) -> Option<Object<'t>> {
+    /// A mapping with the keys of `shape`, each of which will be asked for.
+    pub(crate) fn object<'t>(
+        &mut self,
+        item: Item<'t>,
+        shape: &'static Shape,
+    ) -> Option<Object<'t>> {
+        debug_assert!(
+            item.kind.is_none_or(|kind| kind.has_shape(shape)),
+            "{} is read as a {} and described as {:?}",
+            item.shown(),
+            shape.name,
+            item.kind
+        );
         let Value::Map(entries) = &item.node.value else {
             return self.wrong_type(item, MAPPING);
         };
@@ -147,7 +176,8 @@ impl Decoder {
             shown: item.shown(),
             at: item.key_span,
             entries,
-            known: Vec::new(),
+            shape,
+            asked: Vec::new(),
         })
     }
 
@@ -160,7 +190,10 @@ impl Decoder {
             entries
                 .iter()
                 .filter(|entry| !is_extension(&entry.key))
-                .map(Item::of)
+                .map(|entry| Item {
+                    kind: item.kind.and_then(Kind::named),
+                    ..Item::of(entry)
+                })
                 .collect(),
         )
     }
@@ -193,6 +226,15 @@ impl Decoder {
         item: Item<'_>,
         words: &[(&'static str, T)],
     ) -> Option<T> {
+        item.assert_is(|kind| match kind {
+            Kind::Word(described) => {
+                let described = described.iter().map(|(word, _)| *word);
+                described.eq(words.iter().map(|(word, _)| *word))
+            }
+            Kind::Preset => true,
+            Kind::Boolean => words.len() == 2,
+            _ => false,
+        });
         let names = || words.iter().map(|(name, _)| *name);
         let Some(text) = item.node.text() else {
             return self.wrong_type(item, &format!("one of the words {}", choice(names())));
@@ -246,11 +288,30 @@ pub(crate) fn is_extension(key: &str) -> bool {
 impl<'t> Object<'t> {
     /// The entry under `key`, whatever it holds.
     pub(crate) fn item(&mut self, key: &'static str) -> Option<Item<'t>> {
-        self.known.push(key);
-        self.entries
-            .iter()
-            .find(|entry| &*entry.key == key)
-            .map(Item::of)
+        let described = self.shape.key(key);
+        debug_assert!(
+            described.is_some(),
+            "the shape {} lacks `{key}`",
+            self.shape.name
+        );
+        self.asked.push(key);
+        let entry = self.entries.iter().find(|entry| &*entry.key == key)?;
+        Some(Item {
+            kind: described.map(|key| &key.kind),
+            ..Item::of(entry)
+        })
+    }
+
+    /// Checks, where debugging, that a key may be missing, or that it must be
+    /// there.
+    fn assert_presence(&self, key: &str, may_be_missing: bool) {
+        debug_assert!(
+            self.shape
+                .key(key)
+                .is_none_or(|key| (key.presence == Presence::Optional) == may_be_missing),
+            "`{key}` of {} is optional in one place and required in the other",
+            self.shape.name
+        );
     }
 
     /// A key that may be missing or null: outer `None` after a mistake.
@@ -260,6 +321,7 @@ impl<'t> Object<'t> {
         key: &'static str,
         read: impl FnOnce(&mut Decoder, Item<'t>) -> Option<T>,
     ) -> Option<Option<T>> {
+        self.assert_presence(key, true);
         match self.item(key) {
             Some(item) if !item.node.is_null() => read(decoder, item).map(Some),
             _ => Some(None),
@@ -280,6 +342,17 @@ impl<'t> Object<'t> {
 
     /// A key that must be there.
     pub(crate) fn required<T>(
+        &mut self,
+        decoder: &mut Decoder,
+        key: &'static str,
+        read: impl FnOnce(&mut Decoder, Item<'t>) -> Option<T>,
+    ) -> Option<T> {
+        self.assert_presence(key, false);
+        self.needed(decoder, key, read)
+    }
+
+    /// A key that must be there in this case, though not in every one.
+    pub(crate) fn needed<T>(
         &mut self,
         decoder: &mut Decoder,
         key: &'static str,
@@ -308,10 +381,27 @@ impl<'t> Object<'t> {
         }
     }
 
-    /// Notes keys that nobody asked for and keys that stand twice.
+    /// Notes a key that must not be there in this case.
+    pub(crate) fn exclude(&mut self, decoder: &mut Decoder, key: &'static str, why: &str) {
+        if let Some(item) = self.item(key).filter(|item| !item.node.is_null()) {
+            let message = format!("{} cannot have `{key}`", self.shown);
+            let help = format!("remove it: {why}");
+            let diagnostic = Diagnostic::at(Code::Contradiction, item.key_span(), message, help);
+            decoder.note(diagnostic);
+        }
+    }
+
+    /// Notes keys that the language does not have.
     pub(crate) fn finish(self, decoder: &mut Decoder) {
+        let unread = |key: &&Key| !self.asked.contains(&key.name);
+        debug_assert!(
+            !self.shape.keys.iter().any(|key| unread(&key)),
+            "{} is described with keys that nobody reads: {:?}",
+            self.shape.name,
+            self.shape.keys.iter().find(unread)
+        );
         for entry in self.entries {
-            if is_extension(&entry.key) || self.known.contains(&&*entry.key) {
+            if is_extension(&entry.key) || self.shape.key(&entry.key).is_some() {
                 continue;
             }
             let message = format!("unknown key `{}` in {}", entry.key, self.shown);
@@ -320,7 +410,7 @@ impl<'t> Object<'t> {
                 let mut entries = self.entries.iter();
                 entries.any(|other| &*other.key == key && other.key_span.is_in_file())
             };
-            let free = self.known.iter().copied().filter(|key| !in_file(key));
+            let free = self.shape.names().filter(|key| !in_file(key));
             let diagnostic = match nearest(&entry.key, free) {
                 Some(right) => {
                     let help = format!("did you mean `{right}`?");
@@ -331,7 +421,7 @@ impl<'t> Object<'t> {
                     let help = format!(
                         "keys of {} are {}; keys that begin with `x-` are ignored",
                         self.shown,
-                        choice(self.known.iter().copied())
+                        choice(self.shape.names())
                     );
                     Diagnostic::at(Code::UnknownKey, entry.key_span, message, help)
                 }

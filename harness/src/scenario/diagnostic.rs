@@ -90,6 +90,22 @@ impl Diagnostic {
     }
 }
 
+/// Where a mistake is, for tools. Lines and columns count from 1, columns in
+/// characters; the end is the place after the last character.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place<'a> {
+    /// The file's name, or the preset's.
+    pub file: &'a str,
+    /// Line of the first character.
+    pub line: u32,
+    /// Its column.
+    pub column: u32,
+    /// Line of the end.
+    pub end_line: u32,
+    /// Column of the end.
+    pub end_column: u32,
+}
+
 /// Everything that is wrong with a scenario file, in the order of the file.
 /// Never empty.
 #[derive(Debug, Clone)]
@@ -128,6 +144,24 @@ impl Diagnostics {
     #[must_use]
     pub fn position(&self, diagnostic: &Diagnostic) -> Option<(u32, u32)> {
         diagnostic.place.map(|place| self.sources.position(place))
+    }
+
+    /// Where a mistake is. `None` if it concerns the whole file.
+    #[must_use]
+    pub fn place(&self, diagnostic: &Diagnostic) -> Option<Place<'_>> {
+        let span = diagnostic.place?;
+        let (line, column) = self.sources.position(span);
+        let (end_line, end_column) = self.sources.position(Span {
+            start: span.end,
+            ..span
+        });
+        Some(Place {
+            file: self.sources.name(span.source),
+            line,
+            column,
+            end_line,
+            end_column,
+        })
     }
 
     /// The mistakes in rustc's look: the line, the token underlined, and what

@@ -4,21 +4,223 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::aggregation::{AGGREGATION, AUTHENTICATION, SERVICE_SHAPE};
+use super::api_server::API_SERVER;
 use super::changes::{self, Change};
+use super::cluster::NETWORK;
 use super::code::Code;
+use super::consumers::CONSUMERS;
 use super::decoder::{Decoder, Item, Object, SCENARIO, note_duplicate_keys};
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::expect;
 use super::fleet::Fleet;
 use super::model::{Action, ActionKind, Expectation, MetricsServer, Scenario, Timeline};
 use super::node::Decoded;
+use super::node::NODE;
 use super::plane;
-use super::presets::PRESETS;
-use super::server;
+use super::presets::{self, PRESETS};
+use super::rbac::RBAC;
+use super::server::{self, METRICS_SERVER};
 use super::settings;
+use super::shape::{Choice, Key, Kind, Shape};
 use super::source::{SourceId, Sources, Span};
 use super::tree::{Entry, Node, Value, overlay};
 use super::yaml;
+
+/// A whole scenario.
+pub(crate) static SCENARIO_SHAPE: Shape = Shape::new(
+    "Scenario",
+    "A scenario: a preset, what differs from it, what happens, and what must come of it.",
+    &[
+        Key::required(
+            "apiVersion",
+            Kind::Word(&[("firstlight/v1", "this language")]),
+            "firstlight/v1",
+            "The version of the language.",
+        )
+        .fixed("it is about the whole file"),
+        Key::required(
+            "kind",
+            Kind::Word(&[("Scenario", "the only kind")]),
+            "Scenario",
+            "What the file is.",
+        )
+        .fixed("it is about the whole file"),
+        Key::required(
+            "metadata",
+            Kind::Mapping(&METADATA),
+            "{name: example}",
+            "What the scenario is called and what it is about.",
+        )
+        .fixed("it names the whole scenario"),
+        Key::required(
+            "preset",
+            Kind::Preset,
+            "upstream-0.8",
+            "The distribution whose defaults hold where the scenario says nothing.",
+        )
+        .fixed("a scenario builds on one preset"),
+        Key::given(
+            "until",
+            Kind::Duration,
+            "90s",
+            "How long the run lasts, from a second to a week.",
+        )
+        .fixed("it ends the whole run"),
+        Key::given(
+            "seeds",
+            Kind::Seeds,
+            "1..20",
+            "Which seeds it is run with: one, a range with both ends included, or a list of both.",
+        )
+        .fixed("a run has one seed"),
+        Key::given(
+            "epoch",
+            Kind::Instant,
+            "2026-11-23T09:00:00Z",
+            "What right clocks show when the run begins.",
+        )
+        .fixed("`clock.steps` of a node moves its clock"),
+        Key::given(
+            "metricsServer",
+            Kind::Mapping(&METRICS_SERVER),
+            "{args: [--metric-resolution=30s]}",
+            "metrics-server and its pod.",
+        )
+        .fixed("what happens to the process belongs in `actions`"),
+        Key::required(
+            "nodes",
+            Kind::Named("the node's name", &Kind::Mapping(&NODE)),
+            "{node-1: {}}",
+            "The cluster's nodes, at least one. Each is what `nodeDefaults` says, refined by what stands here.",
+        ),
+        Key::given(
+            "nodeDefaults",
+            Kind::Mapping(&NODE),
+            "{kubelet: {latency: 30ms}}",
+            "What holds for every node that says nothing else.",
+        ),
+        Key::given(
+            "apiServer",
+            Kind::Mapping(&API_SERVER),
+            "{state: Starting}",
+            "The API server; where there are several, what each of them is unless it says otherwise.",
+        ),
+        Key::optional(
+            "apiServers",
+            Kind::Named("a name for the API server", &Kind::Mapping(&API_SERVER)),
+            "{a: {}, b: {state: Starting}}",
+            "Several API servers, each with an aggregation layer of its own, behind a load balancer. Missing: one.",
+        ),
+        Key::given(
+            "aggregation",
+            Kind::Mapping(&AGGREGATION),
+            "{registeredAt: 36s}",
+            "The APIService and the aggregation layer.",
+        ),
+        Key::given(
+            "service",
+            Kind::Mapping(&SERVICE_SHAPE),
+            "{publishNotReadyAddresses: true}",
+            "The Service in front of metrics-server.",
+        ),
+        Key::optional(
+            "authentication",
+            Kind::Mapping(&AUTHENTICATION),
+            "{configMap: absent}",
+            "How metrics-server knows who asks.",
+        ),
+        Key::optional(
+            "rbac",
+            Kind::Mapping(&RBAC),
+            "{metrics-server: {nodes/metrics: deny}}",
+            "What differs from the usual permissions.",
+        ),
+        Key::given(
+            "network",
+            NETWORK,
+            "{firewall: {from: metrics-server, to: nodes, port: 10250, effect: drop}}",
+            "What stands in the way of traffic: rules, each with a name.",
+        ),
+        Key::given(
+            "consumers",
+            CONSUMERS,
+            "{hpa: {every: 15s}}",
+            "Who uses the metrics API, each with a name. `null` removes one.",
+        ),
+        Key::optional(
+            "actions",
+            Kind::List(&Kind::Mapping(&ACTION)),
+            "[{at: 55s, kill: metrics-server}]",
+            "What happens once.",
+        )
+        .fixed("actions stand beside `changes`"),
+        Key::optional(
+            "expect",
+            Kind::Mapping(&expect::EXPECT),
+            "{verdict: READY, restarts: 0}",
+            "What must hold for the scenario to pass.",
+        )
+        .fixed("expectations stand beside `changes`"),
+        Key::optional(
+            "changes",
+            Kind::List(&changes::CHANGE_KIND),
+            "[{at: 40s, apiServer: {state: Down}}]",
+            "What changes while the scenario runs.",
+        )
+        .fixed("changes do not nest"),
+    ],
+);
+
+static METADATA: Shape = Shape::new(
+    "Metadata",
+    "What the scenario is called and what it is about.",
+    &[
+        Key::required("name", Kind::ObjectName, "example", "Its name in reports."),
+        Key::optional(
+            "description",
+            Kind::Text,
+            "The third kubelet opens late.",
+            "One sentence for people.",
+        ),
+        Key::optional(
+            "tags",
+            Kind::List(&Kind::Text),
+            "[k3s, certificate]",
+            "Words to choose scenarios by.",
+        ),
+        Key::optional(
+            "links",
+            Kind::List(&Kind::Form("an address", "^https?://.+")),
+            "[\"https://github.com/k3s-io/k3s/issues/11902\"]",
+            "Where the incident or the figures come from.",
+        ),
+    ],
+);
+
+static ACTION: Shape = Shape::new(
+    "Action",
+    "Something that happens once to metrics-server's process.",
+    &[
+        Key::required("at", Kind::Duration, "55s", "When."),
+        Key::optional(
+            "kill",
+            PROCESS,
+            "metrics-server",
+            "SIGKILL. The kubelet starts it again under its rules.",
+        ),
+        Key::optional(
+            "start",
+            PROCESS,
+            "metrics-server",
+            "Starts it now, whatever the back-off says.",
+        ),
+        Key::optional("terminate", PROCESS, "metrics-server", "SIGTERM."),
+    ],
+)
+.choice(Choice::One(&["kill", "start", "terminate"]));
+
+const PROCESS: Kind = Kind::Word(&[("metrics-server", "its process")]);
 
 /// Runs longer than a week are a mistake.
 const LONGEST_RUN: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -38,23 +240,28 @@ pub(crate) fn read(mut sources: Sources, digest: &str) -> Result<Scenario, Diagn
     }
 }
 
-/// `preset`, and the preset's tree. Without a usable name the first preset
+/// `preset`, and the preset's tree. Without a usable name another preset
 /// stands in, so that the rest of the file is checked all the same.
 fn preset(decoder: &mut Decoder, sources: &mut Sources, file: &Rc<Node>) -> (String, Rc<Node>) {
-    let names: Vec<(&'static str, usize)> = PRESETS
+    let names: Vec<(&'static str, &'static str)> = PRESETS
         .iter()
-        .enumerate()
-        .map(|(index, preset)| (preset.name, index))
+        .map(|preset| (preset.name, preset.name))
         .collect();
-    let chosen = decoder.object(Item::root(file)).and_then(|mut head| {
+    let root = Item::root(file);
+    let chosen = decoder.object(root, &SCENARIO_SHAPE).and_then(|mut head| {
         head.required(decoder, "preset", |decoder, item| {
             decoder.word(item, &names)
         })
     });
-    let preset = PRESETS[chosen.unwrap_or(0)];
-    let id = sources.add(preset.name, preset.text);
-    let tree = yaml::read(sources, id).expect("presets are YAML: a test reads them all");
-    (preset.name.to_owned(), tree)
+    let name = chosen.unwrap_or(presets::FALLBACK);
+    let trees = presets::chain(name).into_iter().map(|preset| {
+        let id = sources.add(preset.name, preset.text);
+        yaml::read(sources, id).expect("presets are YAML: a test reads them all")
+    });
+    // The first is the most particular one.
+    let tree = trees.reduce(|above, below| overlay(&below, &above));
+    let tree = tree.expect("a preset builds on itself at least");
+    (name.to_owned(), tree)
 }
 
 fn decode(
@@ -99,6 +306,7 @@ fn decode(
         seeds: head.seeds,
         epoch_unix_ns: head.epoch_unix_ns,
         metrics_server,
+        metrics_server_changes: Vec::new(),
         nodes: changes::nodes(&parts.nodes, over_time.nodes),
         api_servers: plane.api_servers,
         aggregation: plane.aggregation,
@@ -132,7 +340,7 @@ fn parts(
     merged: &Rc<Node>,
     place: Span,
 ) -> Option<Parts> {
-    let mut object = decoder.object(Item::named(SCENARIO, place, merged))?;
+    let mut object = decoder.object(Item::named(SCENARIO, place, merged), &SCENARIO_SHAPE)?;
     let until = object.required(decoder, "until", until);
     let head = head(decoder, &mut object);
     let nodes = object
@@ -220,7 +428,7 @@ fn head(decoder: &mut Decoder, object: &mut Object<'_>) -> Option<Head> {
     let seeds = object.required(decoder, "seeds", Decoder::seeds);
     let epoch_unix_ns = object.required(decoder, "epoch", Decoder::instant);
     let metadata = object.required(decoder, "metadata", |decoder, item| {
-        let mut object = decoder.object(item)?;
+        let mut object = decoder.object(item, &METADATA)?;
         let name = object.required(decoder, "name", |decoder, item| {
             let name = decoder.text(item)?;
             decoder
@@ -282,7 +490,7 @@ fn until(decoder: &mut Decoder, item: Item<'_>) -> Option<Duration> {
 /// `actions`, in order of time.
 fn actions(decoder: &mut Decoder, item: Item<'_>, until: Option<Duration>) -> Option<Vec<Action>> {
     let mut actions = decoder.list(item, |decoder, item| {
-        let mut object = decoder.object(item)?;
+        let mut object = decoder.object(item, &ACTION)?;
         let at = object.required(decoder, "at", |decoder, item| decoder.time(item, until));
         let mut one = |key, kind| {
             object
@@ -306,7 +514,11 @@ fn actions(decoder: &mut Decoder, item: Item<'_>, until: Option<Duration>) -> Op
             ));
             return None;
         };
-        Some(Action { at: at?, kind })
+        Some(Action {
+            at: at?,
+            kind,
+            pod: None,
+        })
     })?;
     actions.sort_by_key(|action| action.at);
     Some(actions)
@@ -355,7 +567,7 @@ fn check_home(
     server: &MetricsServer,
     nodes: &[Vec<(Duration, Decoded)>],
 ) {
-    let Some((_, home)) = nodes.get(server.node).and_then(|node| node.first()) else {
+    let Some((_, home)) = nodes.get(server.nodes[0]).and_then(|node| node.first()) else {
         return;
     };
     let created = server.pod.created_at;

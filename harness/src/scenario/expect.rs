@@ -6,13 +6,153 @@ use super::code::Code;
 use super::decoder::{Decoder, Item};
 use super::diagnostic::Diagnostic;
 use super::model::{Claim, Expectation};
+use super::shape::{Choice, Key, Kind, Shape, Word, keys_of};
 use super::source::Sources;
 use super::suggest::choice;
 use super::values::show_duration;
-use super::vocabulary::{FAILURES, MILESTONES, OBSERVERS, VERDICTS};
+use super::vocabulary::{FAILURES, MILESTONES, OBSERVERS, VERDICTS, names};
 
 /// Restarts beyond any that back-off allows in a run.
 const MOST_RESTARTS: u64 = 100_000;
+
+const RESTARTS: Kind = Kind::Integer(0, MOST_RESTARTS);
+const COUNT: Kind = Kind::Integer(0, 1_000_000_000);
+
+pub(crate) static EXPECT: Shape = Shape::new(
+    "Expect",
+    "What must hold for the scenario to pass. Times count from the start of metrics-server's process.",
+    &[
+        Key::optional(
+            "verdict",
+            Kind::Word(&VERDICTS),
+            "READY",
+            "The judge's word for the run.",
+        ),
+        Key::optional(
+            "timeToReady",
+            MILESTONE,
+            "{min: 20s, max: 30s}",
+            "When the pod is Ready for the first time, or `never`.",
+        ),
+        Key::optional(
+            "timeToFirstApi200",
+            MILESTONE,
+            "{max: 40s}",
+            "When the metrics API first answers through the API server, or `never`.",
+        ),
+        Key::optional(
+            "milestones",
+            Kind::Mapping(&MILESTONES_SHAPE),
+            "{readyz200: {max: 20s}}",
+            "When other things happen for the first time.",
+        ),
+        Key::optional(
+            "responses",
+            Kind::List(&Kind::Mapping(&RESPONSES)),
+            "[{observer: readiness-probe, outcome: 500, max: 3}]",
+            "How many answers somebody gets.",
+        ),
+        Key::optional(
+            "outcomes",
+            Kind::Mapping(&OUTCOMES),
+            "{readiness-probe: [500, 200]}",
+            "What somebody gets at all, in any order, and nothing else.",
+        ),
+        Key::optional(
+            "restarts",
+            RESTARTS_OR_BOUNDS,
+            "0",
+            "How often the container is restarted.",
+        ),
+    ],
+);
+
+const MILESTONE: Kind = Kind::OneOf(&MILESTONE_KINDS);
+static MILESTONE_KINDS: [Kind; 2] = [
+    Kind::Word(&[("never", "not within the run")]),
+    Kind::Mapping(&TIME_BOUNDS),
+];
+
+static TIME_BOUNDS: Shape = Shape::new(
+    "TimeBounds",
+    "Bounds of a time.",
+    &[
+        Key::optional("min", Kind::Duration, "20s", "Not before."),
+        Key::optional("max", Kind::Duration, "30s", "Not after."),
+    ],
+)
+.choice(Choice::Some(&["min", "max"]));
+
+static MILESTONES_SHAPE: Shape = Shape::new(
+    "Milestones",
+    "What a start reaches, and when.",
+    &MILESTONE_KEYS,
+);
+static MILESTONE_KEYS: [Key; MILESTONES.len()] = keys_of(&MILESTONES, MILESTONE, "{max: 60s}");
+
+static RESPONSES: Shape = Shape::new(
+    "Responses",
+    "The number of answers to an observer that match all that is said here.",
+    &[
+        Key::required(
+            "observer",
+            Kind::Word(&OBSERVERS),
+            "readiness-probe",
+            "Who asked.",
+        ),
+        Key::optional(
+            "outcome",
+            Kind::Outcome,
+            "500",
+            "The status code, or what became of the request without one.",
+        ),
+        Key::optional(
+            "text",
+            Kind::Text,
+            "certificate has expired",
+            "A part of the text of the answer or of the error.",
+        ),
+        Key::optional(
+            "from",
+            Kind::Duration,
+            "20s",
+            "Only answers at or after this time.",
+        ),
+        Key::optional(
+            "to",
+            Kind::Duration,
+            "55s",
+            "Only answers before this time.",
+        ),
+        Key::optional("min", COUNT, "2", "At least so many."),
+        Key::optional("max", COUNT, "4", "At most so many."),
+    ],
+)
+.choice(Choice::Some(&["min", "max"]));
+
+static OUTCOMES: Shape = Shape::new(
+    "Outcomes",
+    "The set of status codes and failures that each observer gets.",
+    &OUTCOME_KEYS,
+);
+static OUTCOME_KEYS: [Key; OBSERVERS.len()] = keys_of(
+    &OBSERVERS,
+    Kind::List(&Kind::Outcome),
+    "[refused, 500, 200]",
+);
+
+const RESTARTS_OR_BOUNDS: Kind = Kind::OneOf(&RESTARTS_KINDS);
+static RESTARTS_KINDS: [Kind; 2] = [RESTARTS, Kind::Mapping(&COUNT_BOUNDS)];
+
+static COUNT_BOUNDS: Shape = Shape::new(
+    "CountBounds",
+    "Bounds of a number.",
+    &[
+        Key::optional("min", COUNT, "1", "At least."),
+        Key::optional("max", COUNT, "3", "At most."),
+    ],
+)
+.choice(Choice::Some(&["min", "max"]));
 
 /// Reads expectations of one document.
 pub(crate) struct Reader<'a> {
@@ -27,7 +167,7 @@ impl Reader<'_> {
         decoder: &mut Decoder,
         item: Item<'_>,
     ) -> Option<Vec<Expectation>> {
-        let mut object = decoder.object(item)?;
+        let mut object = decoder.object(item, &EXPECT)?;
         let mut found = Vec::new();
         let mut all_well = true;
         let mut keep = |read: Option<Option<Vec<Expectation>>>| match read {
@@ -71,9 +211,8 @@ impl Reader<'_> {
     }
 
     fn milestones(&self, decoder: &mut Decoder, item: Item<'_>) -> Option<Vec<Expectation>> {
-        let mut object = decoder.object(item)?;
-        let read: Vec<Option<Option<Expectation>>> = MILESTONES
-            .into_iter()
+        let mut object = decoder.object(item, &MILESTONES_SHAPE)?;
+        let read: Vec<Option<Option<Expectation>>> = names(&MILESTONES)
             .map(|key| {
                 object.optional(decoder, key, |decoder, item| {
                     self.milestone(decoder, item, key)
@@ -93,7 +232,7 @@ impl Reader<'_> {
         if item.node.text().is_some() {
             return decoder.wrong_type(item, "`never` or bounds such as `{min: 20s, max: 30s}`");
         }
-        let mut object = decoder.object(item)?;
+        let mut object = decoder.object(item, &TIME_BOUNDS)?;
         let min = object.optional(decoder, "min", |decoder, item| {
             decoder.time(item, self.until)
         });
@@ -106,7 +245,7 @@ impl Reader<'_> {
     }
 
     fn responses(&self, decoder: &mut Decoder, item: Item<'_>) -> Option<Expectation> {
-        let mut object = decoder.object(item)?;
+        let mut object = decoder.object(item, &RESPONSES)?;
         let observer = object.required(decoder, "observer", observer);
         let outcome = object.optional(decoder, "outcome", outcome);
         let text = object.optional(decoder, "text", |decoder, item| {
@@ -145,9 +284,9 @@ impl Reader<'_> {
     }
 
     fn outcomes(&self, decoder: &mut Decoder, item: Item<'_>) -> Option<Vec<Expectation>> {
-        let mut object = decoder.object(item)?;
+        let mut object = decoder.object(item, &OUTCOMES)?;
         let mut read = Vec::new();
-        for key in OBSERVERS {
+        for key in names(&OBSERVERS) {
             read.push(object.optional(decoder, key, |decoder, item| {
                 let outcomes = decoder.list(item, outcome)?;
                 let observer = key.to_owned();
@@ -160,12 +299,12 @@ impl Reader<'_> {
     }
 }
 
-fn word(decoder: &mut Decoder, item: Item<'_>, what: &str, words: &[&str]) -> Option<String> {
+fn word(decoder: &mut Decoder, item: Item<'_>, what: &str, words: &[Word]) -> Option<String> {
     let text = decoder.text(item)?;
-    if words.contains(&text) {
+    if names(words).any(|word| word == text) {
         return Some(text.to_owned());
     }
-    decoder.unknown(Code::UnknownWord, item, what, words.iter().copied());
+    decoder.unknown(Code::UnknownWord, item, what, names(words));
     None
 }
 
@@ -180,7 +319,7 @@ fn outcome(decoder: &mut Decoder, item: Item<'_>) -> Option<String> {
         && text
             .parse::<u16>()
             .is_ok_and(|status| (100..=599).contains(&status));
-    if is_status || FAILURES.contains(&text) {
+    if is_status || names(&FAILURES).any(|word| word == text) {
         return Some(text.to_owned());
     }
     if text.starts_with(|c: char| c.is_ascii_digit()) {
@@ -188,14 +327,17 @@ fn outcome(decoder: &mut Decoder, item: Item<'_>) -> Option<String> {
             Code::UnknownWord,
             item.span(),
             format!("`{text}` is not a status code"),
-            format!("write a code from `100` to `599`, or {}", choice(FAILURES)),
+            format!(
+                "write a code from `100` to `599`, or {}",
+                choice(names(&FAILURES))
+            ),
         ));
     } else {
         decoder.unknown(
             Code::UnknownWord,
             item,
             "an outcome",
-            FAILURES.into_iter().chain(["200", "500"]),
+            names(&FAILURES).chain(["200", "500"]),
         );
     }
     None
@@ -211,7 +353,7 @@ fn restarts(decoder: &mut Decoder, item: Item<'_>) -> Option<(u64, u64)> {
         let exactly = decoder.integer(item, 0..=MOST_RESTARTS)?;
         return Some((exactly, exactly));
     }
-    let mut object = decoder.object(item)?;
+    let mut object = decoder.object(item, &COUNT_BOUNDS)?;
     let min = object.optional(decoder, "min", count);
     let max = object.optional(decoder, "max", count);
     object.finish(decoder);

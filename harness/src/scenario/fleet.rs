@@ -7,6 +7,7 @@ use std::rc::Rc;
 use super::code::Code;
 use super::decoder::{Decoder, Item, MAPPING};
 use super::diagnostic::Diagnostic;
+use super::shape::Kind;
 use super::source::Span;
 use super::suggest::{choice, nearest};
 use super::tree::{Node, Value, overlay};
@@ -14,6 +15,9 @@ use super::tree::{Node, Value, overlay};
 /// More nodes than Kubernetes supports twice over.
 /// Source: kubernetes.io "Considerations for large clusters": 5,000 nodes.
 const MOST_NODES: u64 = 10_000;
+
+/// How many nodes one entry may stand for.
+pub(crate) const COUNT: Kind = Kind::Integer(1, MOST_NODES);
 
 /// Names of other parties, which no node may have.
 pub(crate) const RESERVED: [&str; 5] = ["metrics-server", "apiserver", "clients", "nodes", "world"];

@@ -7,6 +7,175 @@ use super::code::Code;
 use super::decoder::{Decoder, Item};
 use super::diagnostic::Diagnostic;
 use super::model::{Certificate, Issuer, Kubelet, KubeletState, Payload, Timeline};
+use super::scalars::{DISTRIBUTION, PORT};
+use super::shape::{Choice, Key, Kind, Shape};
+
+pub(crate) static KUBELET: Shape = Shape::new(
+    "Kubelet",
+    "The serving side of a kubelet, which metrics-server scrapes.",
+    &[
+        Key::given(
+            "port",
+            PORT,
+            "10250",
+            "The port it serves on, which its Node object names too.",
+        ),
+        Key::given(
+            "state",
+            Kind::Word(&[
+                ("Open", "it serves"),
+                ("Closed", "nobody listens: connection refused"),
+                ("HangTls", "TCP connects, the TLS handshake gets no answer"),
+                ("HangHttp", "TLS answers, HTTP does not"),
+                (
+                    "NoCertificate",
+                    "TLS handshakes end with the alert `internal_error`",
+                ),
+            ]),
+            "Closed",
+            "What a dial to its port meets.",
+        ),
+        Key::given(
+            "latency",
+            DISTRIBUTION,
+            "{quantiles: {p0: 10ms, p50: 40ms, p99: 2s, p100: 9s}}",
+            "How long it takes to answer a scrape.",
+        ),
+        Key::given(
+            "status",
+            Kind::Integer(100, 599),
+            "401",
+            "The HTTP status it answers scrapes with.",
+        ),
+        Key::given(
+            "payload",
+            PAYLOAD,
+            "NoNodeSeries",
+            "What is wrong with the metrics in its answer, if anything.",
+        ),
+        Key::optional(
+            "housekeeping",
+            Kind::Duration,
+            "10s",
+            "How often usage is read, hence how old a sample may be. `null`: at each scrape.",
+        ),
+        Key::given(
+            "timestamps",
+            Kind::Boolean,
+            "false",
+            "Whether samples carry timestamps.",
+        ),
+        Key::given(
+            "certificate",
+            Kind::Mapping(&CERTIFICATE),
+            "{availableAfter: 25s}",
+            "The certificate it serves with.",
+        ),
+    ],
+);
+
+const PAYLOAD: Kind = Kind::OneOf(&PAYLOADS);
+
+static PAYLOADS: [Kind; 2] = [
+    Kind::Word(&[
+        ("Healthy", "nothing"),
+        ("NoNodeSeries", "no `node_*` series"),
+        ("NoContainerSeries", "no `container_*` series"),
+        ("ZeroNode", "CPU and memory of the node are zero"),
+        ("NoContainerCpu", "every container lacks its CPU series"),
+        (
+            "NoContainerMemory",
+            "every container lacks its memory series",
+        ),
+        ("ScrapeError", "nothing but `resource_scrape_error 1`"),
+        ("Empty", "an empty body"),
+        ("Garbage", "random bytes"),
+        ("Endless", "a body without an end"),
+    ]),
+    Kind::Mapping(&PAYLOAD_SHAPE),
+];
+
+static PAYLOAD_SHAPE: Shape = Shape::new(
+    "Payload",
+    "A body of one's own.",
+    &[
+        Key::optional("raw", Kind::Text, r#""node_cpu_usage_seconds_total {CPU} {TS}\n""#, "This text; `{CPU}` and `{TS}` stand for the node's CPU seconds and the sample's time in milliseconds."),
+        Key::optional("truncated", Kind::Integer(0, 1_000_000), "100", "The body breaks off after this many bytes."),
+    ],
+)
+.choice(Choice::One(&["raw", "truncated"]));
+
+static CERTIFICATE: Shape = Shape::new(
+    "Certificate",
+    "A kubelet's serving certificate. Times count from the start of the run, in true time.",
+    &[
+        Key::given(
+            "issuer",
+            Kind::Word(&[
+                (
+                    "cluster",
+                    "the cluster's authority, which metrics-server trusts",
+                ),
+                ("self-signed", "the kubelet itself"),
+                ("unknown", "another authority"),
+            ]),
+            "self-signed",
+            "Who signed it.",
+        ),
+        Key::optional(
+            "availableAfter",
+            Kind::Duration,
+            "25s",
+            "When the kubelet has it. Default: 0s.",
+        ),
+        Key::given(
+            "untilThen",
+            Kind::Word(&[
+                ("Closed", "the port is closed"),
+                ("NoCertificate", "the port is open and TLS handshakes fail"),
+            ]),
+            "Closed",
+            "What a dial meets before `availableAfter`.",
+        ),
+        Key::given(
+            "notBefore",
+            Kind::SignedDuration,
+            "-1h",
+            "Beginning of its validity.",
+        ),
+        Key::given(
+            "notAfter",
+            Kind::SignedDuration,
+            "8759h",
+            "End of its validity.",
+        ),
+        Key::optional(
+            "sans",
+            Kind::Mapping(&SANS),
+            "{dns: [node-1]}",
+            "The names it is good for. Missing: the node's addresses; the node's name if self-signed.",
+        ),
+    ],
+);
+
+static SANS: Shape = Shape::new(
+    "Sans",
+    "Subject alternative names.",
+    &[
+        Key::optional(
+            "ips",
+            Kind::List(&Kind::Ip),
+            "[10.0.0.1]",
+            "Addresses. Missing: those of the node.",
+        ),
+        Key::optional(
+            "dns",
+            Kind::List(&Kind::Text),
+            "[node-1]",
+            "Host names. Missing: those of the node.",
+        ),
+    ],
+);
 
 /// What a kubelet is between two changes of the scenario. Its certificate may
 /// become available in between.
@@ -57,7 +226,7 @@ pub(crate) struct Owner<'a> {
 
 /// Reads `kubelet`.
 pub(crate) fn plan(decoder: &mut Decoder, item: Item<'_>, owner: &Owner<'_>) -> Option<Plan> {
-    let mut object = decoder.object(item)?;
+    let mut object = decoder.object(item, &KUBELET)?;
     let port = object.required(decoder, "port", Decoder::port);
     let state = object.required(decoder, "state", state);
     let latency = object.required(decoder, "latency", Decoder::distribution);
@@ -132,7 +301,7 @@ fn payload(decoder: &mut Decoder, item: Item<'_>) -> Option<Payload> {
             ],
         );
     }
-    let mut object = decoder.object(item)?;
+    let mut object = decoder.object(item, &PAYLOAD_SHAPE)?;
     let raw = object.optional(decoder, "raw", |decoder, item| {
         decoder.text(item).map(str::to_owned)
     });
@@ -158,7 +327,7 @@ fn payload(decoder: &mut Decoder, item: Item<'_>) -> Option<Payload> {
 type Issued = (Certificate, Duration, KubeletState);
 
 fn certificate(decoder: &mut Decoder, item: Item<'_>, owner: &Owner<'_>) -> Option<Issued> {
-    let mut object = decoder.object(item)?;
+    let mut object = decoder.object(item, &CERTIFICATE)?;
     let issuer = object.required(decoder, "issuer", |decoder, item| {
         decoder.word(
             item,
@@ -187,7 +356,7 @@ fn certificate(decoder: &mut Decoder, item: Item<'_>, owner: &Owner<'_>) -> Opti
         "sans",
         (ips.clone(), dns.clone()),
         |decoder, item| {
-            let mut object = decoder.object(item)?;
+            let mut object = decoder.object(item, &SANS)?;
             let ips = object.or(decoder, "ips", ips, |decoder, item| {
                 decoder.list(item, Decoder::ip)
             });

@@ -10,6 +10,7 @@
 //!   plane is made of by `plane`, with `api_server`, `aggregation`, `rbac` and
 //!   `consumers`;
 //! - `changes`: what holds from a later time on, as further layers;
+//! - `shape`: what every mapping looks like;
 //! - `decoder`, `scalars`, `values`: reading with all mistakes noted;
 //! - [`diagnostic`]: how a mistake is shown;
 //! - `settings`: who set what.
@@ -44,12 +45,14 @@ mod kubelet;
 pub mod model;
 mod node;
 mod plane;
+pub mod pods;
 pub mod presets;
 mod probe;
 mod rbac;
 mod scalars;
 mod server;
 mod settings;
+pub mod shape;
 mod source;
 mod suggest;
 mod tree;
@@ -68,14 +71,21 @@ pub fn rbac_resource(object: &str) -> Option<(&'static str, &'static str, &'stat
 /// Largest scenario file, in bytes.
 pub const MAX_BYTES: usize = 1 << 20;
 
-/// Reads and checks the scenario file at `path`.
+/// The path that stands for standard input.
+pub const STDIN: &str = "-";
+
+/// Reads and checks the scenario file at `path`, or standard input for
+/// [`STDIN`].
 ///
 /// # Errors
 ///
 /// Everything that is wrong with it, in the order of the file. A file that is
 /// larger than [`MAX_BYTES`] is refused without being read whole.
 pub fn load(path: &Path) -> Result<Scenario, Diagnostics> {
-    let name = path.display().to_string();
+    let name = match path {
+        path if path == Path::new(STDIN) => "<stdin>".to_owned(),
+        path => path.display().to_string(),
+    };
     let refuse = |mistake| Diagnostics::new(Sources::default(), vec![mistake]);
     let bytes = read(path).map_err(|error| {
         refuse(Diagnostic::without_place(
@@ -107,9 +117,16 @@ pub fn load(path: &Path) -> Result<Scenario, Diagnostics> {
 fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     let limit = u64::try_from(MAX_BYTES).expect("1 MiB") + 1;
     let mut bytes = Vec::new();
-    std::fs::File::open(path)?
-        .take(limit)
-        .read_to_end(&mut bytes)?;
+    if path == Path::new(STDIN) {
+        std::io::stdin()
+            .lock()
+            .take(limit)
+            .read_to_end(&mut bytes)?;
+    } else {
+        std::fs::File::open(path)?
+            .take(limit)
+            .read_to_end(&mut bytes)?;
+    }
     Ok(bytes)
 }
 

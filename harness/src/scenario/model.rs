@@ -4,9 +4,12 @@
 //! applied, durations parsed, names resolved and contradictions refused. A
 //! value that a run draws from its seed is a [`Distribution`].
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use mocks::deployment::{Budget, Strategy};
 
 mod control_plane;
 
@@ -43,6 +46,9 @@ pub struct Scenario {
     pub epoch_unix_ns: i64,
     /// metrics-server and its pod.
     pub metrics_server: MetricsServer,
+    /// metrics-server's settings from later times on. What concerns the pod
+    /// template is a rollout.
+    pub metrics_server_changes: Vec<(Duration, MetricsServer)>,
     /// The nodes, in the order of the file.
     pub nodes: Vec<Node>,
     /// The API servers: one, or several that share a datastore.
@@ -129,8 +135,27 @@ pub struct MetricsServer {
     /// The container's whole argument list, preset and scenario combined in
     /// this order: where a flag is given twice the last one wins.
     pub args: Vec<String>,
-    /// The node that the pod runs on; an index into [`Scenario::nodes`].
-    pub node: usize,
+    /// `spec.replicas`
+    pub replicas: u32,
+    /// The nodes that the first pods may run on, one after the other, as
+    /// indices into [`Scenario::nodes`]; never empty.
+    pub nodes: Vec<usize>,
+    /// `spec.strategy`
+    pub strategy: Strategy,
+    /// The PodDisruptionBudget of the pods, if there is one.
+    pub budget: Option<Budget>,
+    /// Whether no two pods may share a node.
+    pub anti_affinity: bool,
+    /// What refines single pods, by their number from 1: the whole settings.
+    pub per_replica: BTreeMap<u32, MetricsServer>,
+    /// `containerPort` of the port named `https`; the secure port if absent.
+    pub container_port: Option<u16>,
+    /// What a starved processor adds to the process's work.
+    pub cpu: Option<Cpu>,
+    /// What the process uses of its memory.
+    pub memory: Option<Memory>,
+    /// `resources.limits.memory`, in bytes.
+    pub memory_limit: Option<u64>,
     /// When the pod is created, and what it waits for before its container
     /// starts.
     pub pod: PodStart,
@@ -167,6 +192,58 @@ pub struct PodStart {
     pub image_pull: Distribution,
     /// Sandbox, network and volumes.
     pub sandbox: Distribution,
+    /// When the node's network is ready, so that sandboxes can be made.
+    pub network_available: Availability,
+    /// When the image can be pulled.
+    pub image_available: Availability,
+    /// Init containers, one after the other.
+    pub init_containers: Vec<InitContainer>,
+}
+
+/// From when on something can be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Availability {
+    /// From the beginning.
+    Always,
+    /// From this virtual time on.
+    After(Duration),
+    /// Not in this run.
+    Never,
+}
+
+/// A container that has to succeed before metrics-server's may start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InitContainer {
+    /// Its name.
+    pub name: String,
+    /// How long a run takes.
+    pub runs: Distribution,
+    /// The virtual time before which no run succeeds.
+    pub until: Option<Duration>,
+    /// How many runs fail first.
+    pub failures: u32,
+}
+
+/// What a starved processor adds to the process's work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cpu {
+    /// To each request that it serves.
+    pub request: Distribution,
+    /// To each tick, before its result is stored.
+    pub tick: Distribution,
+}
+
+/// What the process uses of its memory, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Memory {
+    /// From its start.
+    pub base: u64,
+    /// For each node that it knows.
+    pub per_node: u64,
+    /// For each pod that it stores.
+    pub per_pod: u64,
+    /// What each tick leaves behind.
+    pub per_tick: u64,
 }
 
 /// What a metrics-server process costs from exec to its first answer, apart
@@ -190,6 +267,8 @@ pub struct StartCost {
 pub struct Probe {
     /// `httpGet.path`
     pub path: String,
+    /// `httpGet.port` where it is neither `https` nor the port of that name.
+    pub port: Option<u16>,
     /// `initialDelaySeconds`
     pub initial_delay: Duration,
     /// `periodSeconds`
@@ -426,6 +505,9 @@ pub struct Action {
     pub at: Duration,
     /// What.
     pub kind: ActionKind,
+    /// To which pod of metrics-server, by its number from 1; to all of them if
+    /// absent.
+    pub pod: Option<u32>,
 }
 
 /// What happens.
@@ -438,6 +520,8 @@ pub enum ActionKind {
     Start,
     /// SIGTERM to the metrics-server process.
     Terminate,
+    /// `kubectl drain` of this node, an index into [`Scenario::nodes`].
+    Drain(usize),
 }
 
 /// What must hold.

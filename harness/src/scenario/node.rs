@@ -7,11 +7,157 @@ use std::time::Duration;
 use super::code::Code;
 use super::decoder::{Decoder, Item, Object};
 use super::diagnostic::Diagnostic;
-use super::fleet::Member;
-use super::kubelet::{Owner, Plan, plan};
+use super::fleet::{COUNT, Member};
+use super::kubelet::{KUBELET, Owner, Plan, plan};
 use super::model::{Clock, Container, Pod};
+use super::shape::{Key, Kind, Shape};
 use super::source::Span;
 use super::tree::Node as Tree;
+
+/// What to do instead of changing a node's other settings during the run.
+const WHOLE_RUN: &str = "set it on the node for the whole run; `kubelet` and `ready` can change";
+
+pub(crate) static NODE: Shape = Shape::new(
+    "Node",
+    "A machine, its kubelet, its clock and what runs there.",
+    &[
+        Key::optional("count", COUNT, "3", "As many nodes, called after this one: `worker` becomes `worker-1`, `worker-2`, … An entry called `worker-2` beside it refines that one. Missing: one node.").fixed(WHOLE_RUN),
+        Key::optional("labels", LABELS, "{topology.kubernetes.io/zone: a}", "Labels of the Node object.").fixed(WHOLE_RUN),
+        Key::optional("joinsAt", Kind::Duration, "30s", "When the Node object appears. Default: 0s, before the run.").fixed("it is a time already: set it on the node").within("nodes: {first: {}}\nmetricsServer: {node: first}"),
+        Key::optional("leavesAt", Kind::Duration, "50s", "When the Node object is deleted. Missing: never.").fixed("it is a time already: set it on the node"),
+        Key::given("ready", Kind::Boolean, "false", "The node's condition Ready."),
+        Key::optional("ip", Kind::Ip, "10.0.0.77", "The machine's address. Missing: the first address of `addresses` that is one, else one of 10.0.0.0/16.").fixed(WHOLE_RUN),
+        Key::optional("addresses", Kind::List(&Kind::Mapping(&ADDRESS)), "[{type: InternalIP, address: 10.0.0.7}, {type: Hostname, address: node-1}]", "`status.addresses` of the Node object, in order. Missing: the machine's address as InternalIP, the node's name as Hostname.").fixed(WHOLE_RUN),
+        Key::optional("clock", Kind::Mapping(&CLOCK), "{offset: -10m}", "The machine's wall clock. Missing: right.").fixed("`clock.steps` of the node moves its clock at given times"),
+        Key::given("kubelet", Kind::Mapping(&KUBELET), "{state: Closed}", "The node's kubelet."),
+        Key::given("pods", PODS, "[{name: web, containers: [{name: web}]}]", "Pods that the kubelet reports besides metrics-server: how many ordinary ones, or which.").fixed(WHOLE_RUN),
+        Key::given("cpu", Kind::Cpu, "300m", "CPU use of the whole node, in cores.").fixed(WHOLE_RUN),
+        Key::given("memory", Kind::Memory, "1.5G", "Working set of the whole node, in bytes.").fixed(WHOLE_RUN),
+        Key::given("upFor", Kind::Duration, "30s", "How long the node has been up when the run begins.").fixed(WHOLE_RUN),
+    ],
+);
+
+static ADDRESS: Shape = Shape::new(
+    "NodeAddress",
+    "An address of a Node object.",
+    &[
+        Key::required(
+            "type",
+            Kind::Word(&[
+                ("InternalIP", "an address inside the cluster's network"),
+                ("ExternalIP", "an address outside"),
+                ("Hostname", "the node's host name"),
+                ("InternalDNS", "a name inside the cluster's network"),
+                ("ExternalDNS", "a name outside"),
+            ]),
+            "InternalIP",
+            "What it is.",
+        ),
+        Key::required(
+            "address",
+            Kind::OneOf(&[Kind::Ip, Kind::Text]),
+            "10.0.0.7",
+            "An IP address, or a name for the resolver.",
+        ),
+    ],
+);
+
+pub(crate) static CLOCK: Shape = Shape::new(
+    "Clock",
+    "A wall clock that may be wrong. Timers run on the monotonic clock and keep their pace.",
+    &[
+        Key::optional(
+            "offset",
+            Kind::SignedDuration,
+            "-10m",
+            "How far it is ahead (positive) or behind when the run begins. Default: 0s.",
+        ),
+        Key::optional(
+            "drift",
+            Kind::Drift,
+            "20ppm",
+            "How much too fast it runs. Default: 0.",
+        ),
+        Key::optional(
+            "steps",
+            Kind::List(&Kind::Mapping(&STEP)),
+            "[{at: 40s, by: 10m}]",
+            "Corrections, in order of time.",
+        ),
+    ],
+);
+
+static STEP: Shape = Shape::new(
+    "ClockStep",
+    "A correction of a clock, as NTP makes it.",
+    &[
+        Key::required("at", Kind::Duration, "40s", "When, in time of the run."),
+        Key::required(
+            "by",
+            Kind::SignedDuration,
+            "10m",
+            "By how much, forward if positive.",
+        ),
+    ],
+);
+
+const LABELS: Kind = Kind::Named("a label's name", &Kind::Text);
+
+const PODS: Kind = Kind::OneOf(&PODS_KINDS);
+
+static PODS_KINDS: [Kind; 2] = [Kind::Integer(0, 1000), Kind::List(&Kind::Mapping(&POD))];
+
+static POD: Shape = Shape::new(
+    "Pod",
+    "A pod whose containers the kubelet reports.",
+    &[
+        Key::optional(
+            "namespace",
+            Kind::ObjectName,
+            "kube-system",
+            "Its namespace. Default: `default`.",
+        ),
+        Key::required(
+            "name",
+            Kind::ObjectName,
+            "coredns",
+            "Its name, once in a namespace.",
+        ),
+        Key::optional("labels", LABELS, "{app: web}", "Its labels."),
+        Key::required(
+            "containers",
+            Kind::List(&Kind::Mapping(&CONTAINER)),
+            "[{name: web}]",
+            "Its containers.",
+        ),
+    ],
+);
+
+static CONTAINER: Shape = Shape::new(
+    "Container",
+    "A container that the kubelet reports.",
+    &[
+        Key::required("name", Kind::ObjectName, "web", "Its name."),
+        Key::optional(
+            "started",
+            Kind::SignedDuration,
+            "-2s",
+            "When it started, counted from the start of the run. Default: -1h.",
+        ),
+        Key::optional(
+            "cpu",
+            Kind::Cpu,
+            "20m",
+            "Its CPU use, in cores. Default: 20m.",
+        ),
+        Key::optional(
+            "memory",
+            Kind::Memory,
+            "20M",
+            "Its working set, in bytes. Default: 20M.",
+        ),
+    ],
+);
 
 /// Address types of a node. Source: `k8s.io/api/core/v1 NodeAddressType`.
 const ADDRESS_TYPES: [(&str, &str); 5] = [
@@ -20,21 +166,6 @@ const ADDRESS_TYPES: [(&str, &str); 5] = [
     ("Hostname", "Hostname"),
     ("InternalDNS", "InternalDNS"),
     ("ExternalDNS", "ExternalDNS"),
-];
-
-/// Keys of a node that hold for the whole run.
-pub(crate) const FIXED_KEYS: [&str; 11] = [
-    "count",
-    "labels",
-    "joinsAt",
-    "leavesAt",
-    "ip",
-    "addresses",
-    "clock",
-    "pods",
-    "cpu",
-    "memory",
-    "upFor",
 ];
 
 /// A decoded node, as it is from one time on.
@@ -64,7 +195,7 @@ pub(crate) fn node(
     until: Option<Duration>,
 ) -> Option<Decoded> {
     let item = Item::named(&member.group, member.key_span, tree);
-    let mut object = decoder.object(item)?;
+    let mut object = decoder.object(item, &NODE)?;
     object.item("count");
     let labels = object.or(decoder, "labels", Vec::new(), labels);
     let (joins_at, leaves_at) = presence(decoder, &mut object, until);
@@ -180,7 +311,7 @@ fn default_ip(index: usize) -> IpAddr {
 }
 
 fn address(decoder: &mut Decoder, item: Item<'_>) -> Option<(String, String)> {
-    let mut object = decoder.object(item)?;
+    let mut object = decoder.object(item, &ADDRESS)?;
     let kind = object.required(decoder, "type", |decoder, item| {
         decoder.word(item, &ADDRESS_TYPES)
     });
@@ -201,7 +332,7 @@ pub(crate) fn clock(
     item: Item<'_>,
     until: Option<Duration>,
 ) -> Option<Clock> {
-    let mut object = decoder.object(item)?;
+    let mut object = decoder.object(item, &CLOCK)?;
     let offset_ns = object.or(decoder, "offset", 0, Decoder::signed_duration);
     let drift_ppb = object.or(decoder, "drift", 0, Decoder::drift);
     let steps = object.or(decoder, "steps", Vec::new(), |decoder, item| {
@@ -227,7 +358,7 @@ pub(crate) fn clock(
 }
 
 fn step(decoder: &mut Decoder, item: Item<'_>, until: Option<Duration>) -> Option<(Duration, i64)> {
-    let mut object = decoder.object(item)?;
+    let mut object = decoder.object(item, &STEP)?;
     let at = object.required(decoder, "at", |decoder, item| decoder.time(item, until));
     let by = object.required(decoder, "by", Decoder::signed_duration);
     object.finish(decoder);
@@ -265,7 +396,7 @@ const CPU_NANOCORES: u64 = 20_000_000;
 const MEMORY_BYTES: u64 = 20_000_000;
 
 fn pod(decoder: &mut Decoder, item: Item<'_>) -> Option<(Pod, Span)> {
-    let mut object = decoder.object(item)?;
+    let mut object = decoder.object(item, &POD)?;
     let namespace = object.or(decoder, "namespace", "default".to_owned(), object_name);
     let name = object.required(decoder, "name", object_name);
     let place = object.item("name").map_or(item.span(), Item::span);
@@ -291,7 +422,7 @@ fn object_name(decoder: &mut Decoder, item: Item<'_>) -> Option<String> {
 }
 
 fn container(decoder: &mut Decoder, item: Item<'_>) -> Option<Container> {
-    let mut object = decoder.object(item)?;
+    let mut object = decoder.object(item, &CONTAINER)?;
     let name = object.required(decoder, "name", object_name);
     let started_ns = object.or(decoder, "started", STARTED_NS, Decoder::signed_duration);
     let cpu_nanocores = object.or(decoder, "cpu", CPU_NANOCORES, Decoder::cpu);

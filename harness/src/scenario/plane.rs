@@ -4,7 +4,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::aggregation::{self, FIXED_KEYS, FIXED_SERVICE_KEYS};
+use super::aggregation;
 use super::api_server;
 use super::code::Code;
 use super::consumers;
@@ -32,16 +32,6 @@ pub(crate) const KEYS: [&str; 7] = [
 
 /// Each has an address of its own among few.
 const MOST_API_SERVERS: usize = 9;
-
-/// What cannot change below one of [`KEYS`], and what to use instead.
-pub(crate) fn fixed_keys(key: &str) -> &'static [(&'static str, &'static str)] {
-    match key {
-        "apiServer" => &[("clock", "`clock.steps` moves a clock at given times")],
-        "aggregation" => &FIXED_KEYS,
-        "service" => &FIXED_SERVICE_KEYS,
-        _ => &[],
-    }
-}
 
 /// The settings in force, as trees.
 pub(crate) struct State {

@@ -5,21 +5,82 @@
 pub struct Preset {
     /// What `preset:` names it by.
     pub name: &'static str,
+    /// The preset whose values hold where it says nothing.
+    pub base: Option<&'static str>,
     /// Its YAML, each number with the source it comes from.
     pub text: &'static str,
 }
 
+/// A preset from its file.
+macro_rules! preset {
+    ($name:literal) => {
+        preset!($name, None)
+    };
+    ($name:literal on $base:literal) => {
+        preset!($name, Some($base))
+    };
+    ($name:literal, $base:expr) => {
+        Preset {
+            name: $name,
+            base: $base,
+            text: include_str!(concat!("presets/", $name, ".yaml")),
+        }
+    };
+}
+
 /// Every preset.
-pub const PRESETS: [Preset; 2] = [
-    Preset {
-        name: "upstream-0.8",
-        text: include_str!("presets/upstream-0.8.yaml"),
-    },
-    Preset {
-        name: "k3s-1.36",
-        text: include_str!("presets/k3s-1.36.yaml"),
-    },
+pub static PRESETS: [Preset; 13] = [
+    preset!("upstream-0.5" on "upstream-0.8"),
+    preset!("upstream-0.6" on "upstream-0.8"),
+    preset!("upstream-0.7" on "upstream-0.8"),
+    preset!("upstream-0.8"),
+    preset!("upstream-0.9" on "upstream-0.8"),
+    preset!("helm-chart" on "upstream-0.8"),
+    preset!("k3s-1.36"),
+    preset!("k3s-raspberry-pi" on "k3s-1.36"),
+    preset!("kubeadm" on "upstream-0.8"),
+    preset!("kind" on "kubeadm"),
+    preset!("eks" on "upstream-0.8"),
+    preset!("talos" on "upstream-0.8"),
+    preset!("microk8s" on "upstream-0.8"),
 ];
+
+/// What a scenario without a usable preset is checked against.
+pub(crate) const FALLBACK: &str = "upstream-0.8";
+
+impl Preset {
+    /// The first sentence of its description.
+    #[must_use]
+    pub fn title(&self) -> String {
+        let comment = self
+            .text
+            .lines()
+            .map_while(|line| line.strip_prefix('#'))
+            .map(str::trim)
+            .take_while(|line| !line.is_empty());
+        let text = comment.collect::<Vec<_>>().join(" ");
+        match text.split_once(". ") {
+            Some((first, _)) => format!("{first}."),
+            None => text,
+        }
+    }
+
+    /// The preset of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<&'static Preset> {
+        PRESETS.iter().find(|preset| preset.name == name)
+    }
+}
+
+/// The preset of this name and those that it builds on, each on the next.
+/// Empty if there is none of this name.
+#[must_use]
+pub fn chain(name: &str) -> Vec<&'static Preset> {
+    std::iter::successors(Preset::named(name), |preset| {
+        preset.base.and_then(Preset::named)
+    })
+    .collect()
+}
 
 #[cfg(test)]
 mod tests {

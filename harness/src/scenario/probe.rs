@@ -10,16 +10,95 @@ use super::code::Code;
 use super::decoder::{Decoder, Item, Object};
 use super::diagnostic::Diagnostic;
 use super::model::Probe;
+use super::shape::{Key, Kind, Shape};
+
+/// A day: probes that wait longer are a mistake.
+const SECONDS: Kind = Kind::Integer(0, 86_400);
+const POSITIVE_SECONDS: Kind = Kind::Integer(1, 86_400);
+
+pub(crate) static PROBE: Shape = Shape::new(
+    "Probe",
+    "An HTTP probe of the kubelet, with the fields of a Kubernetes manifest. A probe that is `null` does not exist.",
+    &[
+        Key::optional(
+            "httpGet",
+            Kind::Mapping(&HTTP_GET),
+            "{path: /readyz, port: https, scheme: HTTPS}",
+            "What the probe asks for.",
+        ),
+        Key::optional(
+            "initialDelaySeconds",
+            SECONDS,
+            "20",
+            "Whole seconds from the container's start to the first probe that counts. Default: 0.",
+        ),
+        Key::optional(
+            "periodSeconds",
+            POSITIVE_SECONDS,
+            "10",
+            "Whole seconds between probes. Default: 10.",
+        ),
+        Key::optional(
+            "timeoutSeconds",
+            POSITIVE_SECONDS,
+            "1",
+            "Whole seconds after which an unanswered probe has failed. Default: 1.",
+        ),
+        Key::optional(
+            "successThreshold",
+            POSITIVE_SECONDS,
+            "1",
+            "Successes in a row after which the container is Ready. Must be 1 for `livenessProbe` and `startupProbe`. Default: 1.",
+        ),
+        Key::optional(
+            "failureThreshold",
+            POSITIVE_SECONDS,
+            "3",
+            "Failures in a row after which the container is unready, or is restarted. Default: 3.",
+        ),
+        Key::optional(
+            "phase",
+            Kind::Duration,
+            "1.44s",
+            "Not in Kubernetes: time from the container's first start to the first tick of the probe's ticker, below one period. Missing: drawn from the seed, as the kubelet does at random.",
+        ),
+    ],
+);
+
+static HTTP_GET: Shape = Shape::new(
+    "HttpGet",
+    "The request of a probe.",
+    &[
+        Key::optional(
+            "path",
+            Kind::Form("a path", "^/.*"),
+            "/readyz",
+            "Default: `/readyz` for `readinessProbe`, else `/livez`.",
+        ),
+        Key::optional(
+            "port",
+            Kind::Text,
+            "https",
+            "`https`, or the number that `--secure-port` has. Default: `https`.",
+        ),
+        Key::optional(
+            "scheme",
+            Kind::Word(&[("HTTPS", "the only one that metrics-server speaks")]),
+            "HTTPS",
+            "Default: `HTTPS`.",
+        ),
+    ],
+);
 
 /// Which of the three probes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum ProbeKind {
     Readiness,
     Liveness,
     Startup,
 }
 
-impl Kind {
+impl ProbeKind {
     fn key(self) -> &'static str {
         match self {
             Self::Readiness => "readinessProbe",
@@ -40,10 +119,10 @@ impl Kind {
 pub(crate) fn probe(
     decoder: &mut Decoder,
     item: Item<'_>,
-    kind: Kind,
+    kind: ProbeKind,
     secure_port: &str,
 ) -> Option<Probe> {
-    let mut object = decoder.object(item)?;
+    let mut object = decoder.object(item, &PROBE)?;
     let path = object.or(
         decoder,
         "httpGet",
@@ -64,6 +143,7 @@ pub(crate) fn probe(
     object.finish(decoder);
     Some(Probe {
         path: path?,
+        port: None,
         initial_delay: Duration::from_secs(initial_delay?),
         period: Duration::from_secs(period?),
         timeout: Duration::from_secs(timeout?),
@@ -100,10 +180,10 @@ fn positive(
 fn http_get(
     decoder: &mut Decoder,
     item: Item<'_>,
-    kind: Kind,
+    kind: ProbeKind,
     secure_port: &str,
 ) -> Option<String> {
-    let mut object = decoder.object(item)?;
+    let mut object = decoder.object(item, &HTTP_GET)?;
     let path = object.or(
         decoder,
         "path",
@@ -177,10 +257,10 @@ fn check_phase(
 fn check_success_threshold(
     decoder: &mut Decoder,
     object: &mut Object<'_>,
-    kind: Kind,
+    kind: ProbeKind,
     threshold: Option<u64>,
 ) {
-    if kind == Kind::Readiness || threshold.is_none_or(|threshold| threshold == 1) {
+    if kind == ProbeKind::Readiness || threshold.is_none_or(|threshold| threshold == 1) {
         return;
     }
     let Some(item) = object.item("successThreshold") else {

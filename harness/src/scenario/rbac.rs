@@ -4,6 +4,44 @@ use super::code::Code;
 use super::decoder::{Decoder, Item};
 use super::diagnostic::Diagnostic;
 use super::model::{RbacRule, RbacSubject};
+use super::shape::{Key, Kind, Shape};
+
+/// What a subject may do: by resource, or by path.
+const RULES: Kind = Kind::Named(
+    "a resource as `kubectl auth can-i` names it, or a path",
+    &Kind::Word(&[("allow", "it may"), ("deny", "403")]),
+);
+
+pub(crate) static RBAC: Shape = Shape::new(
+    "Rbac",
+    "What differs from the roles that the manifests bind.",
+    &[
+        Key::optional(
+            "metrics-server",
+            RULES,
+            "{nodes/metrics: deny}",
+            "What metrics-server may do.",
+        ),
+        Key::optional(
+            "hpa",
+            RULES,
+            "{pods.metrics.k8s.io: deny}",
+            "What the horizontal pod autoscaler may do.",
+        ),
+        Key::optional(
+            "clients",
+            RULES,
+            "{nodes.metrics.k8s.io: deny}",
+            "What other clients may do.",
+        ),
+        Key::optional(
+            "anonymous",
+            RULES,
+            "{/readyz: deny}",
+            "What somebody without a name may do.",
+        ),
+    ],
+);
 
 const SUBJECTS: [(&str, RbacSubject); 4] = [
     ("metrics-server", RbacSubject::MetricsServer),
@@ -37,7 +75,7 @@ pub(crate) const RESOURCES: [(&str, &str, &str, &str); 9] = [
 
 /// Reads `rbac`: for each subject what it may (`allow`) and may not (`deny`).
 pub(crate) fn rbac(decoder: &mut Decoder, item: Item<'_>) -> Option<Vec<RbacRule>> {
-    let mut object = decoder.object(item)?;
+    let mut object = decoder.object(item, &RBAC)?;
     let mut read = Vec::new();
     for (key, subject) in SUBJECTS {
         read.push(object.optional(decoder, key, |decoder, item| rules(decoder, item, subject)));

@@ -8,15 +8,41 @@ use super::code::Code;
 use super::decoder::{Decoder, Item};
 use super::diagnostic::Diagnostic;
 use super::model::Distribution;
+use super::shape::{Choice, Key, Kind, Shape};
 use super::source::Span;
 use super::tree::Value;
 use super::values::{self, Refusal, show_duration};
+
+/// A TCP port.
+pub(crate) const PORT: Kind = Kind::Integer(1, 65_535);
+
+/// A duration, or how it is drawn from the seed.
+pub(crate) const DISTRIBUTION: Kind = Kind::OneOf(&DISTRIBUTION_KINDS);
+
+static DISTRIBUTION_KINDS: [Kind; 2] = [Kind::Duration, Kind::Mapping(&DISTRIBUTION_SHAPE)];
+
+static DISTRIBUTION_SHAPE: Shape = Shape::new(
+    "Distribution",
+    "A duration that a run draws from its seed, each use of it from a stream of its own. A plain duration such as `15s` is one that is always the same.",
+    &[
+        Key::optional("constant", Kind::Duration, "30ms", "Always this; the same as the plain duration."),
+        Key::optional("uniform", Kind::List(&Kind::Duration), "[5ms, 50ms]", "From the first up to the second, every value as likely as any other."),
+        Key::optional(
+            "quantiles",
+            Kind::Named("`p0` to `p100`, with at most one decimal", &Kind::Duration),
+            "{p0: 10ms, p50: 40ms, p99: 2s, p100: 9s}",
+            "What share of the draws lies below which value, as monitoring shows latencies; straight lines in between. `p0` and `p100` must be there.",
+        ),
+    ],
+)
+.choice(Choice::One(&["constant", "uniform", "quantiles"]));
 
 impl Decoder {
     /// A duration with a unit.
     pub(crate) fn duration(&mut self, item: Item<'_>) -> Option<Duration> {
         self.scalar(
             item,
+            |kind| matches!(kind, Kind::Duration),
             Code::BadDuration,
             "a duration such as `15s`",
             values::duration,
@@ -27,6 +53,7 @@ impl Decoder {
     pub(crate) fn signed_duration(&mut self, item: Item<'_>) -> Option<i64> {
         self.scalar(
             item,
+            |kind| matches!(kind, Kind::SignedDuration),
             Code::BadDuration,
             "a duration such as `-10m`",
             values::signed_duration,
@@ -58,6 +85,7 @@ impl Decoder {
     pub(crate) fn cpu(&mut self, item: Item<'_>) -> Option<u64> {
         self.scalar(
             item,
+            |kind| matches!(kind, Kind::Cpu),
             Code::BadNumber,
             "an amount of CPU such as `300m`",
             values::cpu,
@@ -67,6 +95,7 @@ impl Decoder {
     pub(crate) fn memory(&mut self, item: Item<'_>) -> Option<u64> {
         self.scalar(
             item,
+            |kind| matches!(kind, Kind::Memory),
             Code::BadNumber,
             "an amount of memory such as `20M`",
             values::memory,
@@ -74,12 +103,19 @@ impl Decoder {
     }
 
     pub(crate) fn share(&mut self, item: Item<'_>) -> Option<u32> {
-        self.scalar(item, Code::BadNumber, "a share such as `1%`", values::share)
+        self.scalar(
+            item,
+            |kind| matches!(kind, Kind::Share),
+            Code::BadNumber,
+            "a share such as `1%`",
+            values::share,
+        )
     }
 
     pub(crate) fn drift(&mut self, item: Item<'_>) -> Option<i64> {
         self.scalar(
             item,
+            |kind| matches!(kind, Kind::Drift),
             Code::BadNumber,
             "a drift such as `20ppm`",
             values::drift,
@@ -89,6 +125,7 @@ impl Decoder {
     pub(crate) fn instant(&mut self, item: Item<'_>) -> Option<i64> {
         self.scalar(
             item,
+            |kind| matches!(kind, Kind::Instant),
             Code::BadValue,
             "an instant such as `2026-11-23T09:00:00Z`",
             values::instant,
@@ -100,6 +137,7 @@ impl Decoder {
         let one = |decoder: &mut Self, item: Item<'_>| {
             decoder.scalar(
                 item,
+                |kind| matches!(kind, Kind::Seeds),
                 Code::BadNumber,
                 "a seed or a range such as `1..20`",
                 values::seeds,
@@ -128,6 +166,7 @@ impl Decoder {
 
     /// A whole number within a range.
     pub(crate) fn integer(&mut self, item: Item<'_>, range: RangeInclusive<u64>) -> Option<u64> {
+        item.assert_is(|kind| matches!(kind, Kind::Integer(from, to) if (*from..=*to) == range));
         let wanted = format!("a whole number from {} to {}", range.start(), range.end());
         let Some(text) = item.node.text() else {
             return self.wrong_type(item, &wanted);
@@ -154,6 +193,7 @@ impl Decoder {
     }
 
     pub(crate) fn ip(&mut self, item: Item<'_>) -> Option<IpAddr> {
+        item.assert_is(|kind| matches!(kind, Kind::Ip));
         let text = self.text(item)?;
         if let Ok(ip) = text.parse() {
             return Some(ip);
@@ -200,7 +240,7 @@ impl Decoder {
                 "a duration such as `15s`, `{uniform: [1s, 2s]}` or `{quantiles: {p0: 1s, p100: 2s}}`",
             );
         }
-        let mut object = self.object(item)?;
+        let mut object = self.object(item, &DISTRIBUTION_SHAPE)?;
         let constant = object.optional(self, "constant", Self::duration);
         let uniform = object.optional(self, "uniform", Self::uniform);
         let quantiles = object.optional(self, "quantiles", Self::quantiles);
@@ -298,10 +338,12 @@ impl Decoder {
     fn scalar<T>(
         &mut self,
         item: Item<'_>,
+        described: impl Fn(&Kind) -> bool,
         code: Code,
         wanted: &str,
         parse: impl FnOnce(&str) -> Result<T, Refusal>,
     ) -> Option<T> {
+        item.assert_is(described);
         let Some(text) = item.node.text() else {
             return self.wrong_type(item, wanted);
         };

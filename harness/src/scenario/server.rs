@@ -10,7 +10,159 @@ use super::decoder::{Decoder, Item};
 use super::diagnostic::Diagnostic;
 use super::fleet::Fleet;
 use super::model::{MetricsServer, PodStart, StartCost, Version};
-use super::probe::{self, Kind};
+use super::probe::{self, PROBE, ProbeKind};
+use super::scalars::DISTRIBUTION;
+use super::shape::{Key, Kind, Shape};
+
+pub(crate) static METRICS_SERVER: Shape = Shape::new(
+    "MetricsServer",
+    "metrics-server's container, the pod around it, and what its start costs.",
+    &[
+        Key::given(
+            "version",
+            Kind::Form("a release", "^v?0\\.[0-9]+(\\.[0-9]+)?$"),
+            "v0.8.1",
+            "The release whose rules and defaults apply.",
+        ),
+        Key::given(
+            "args",
+            Kind::List(&Kind::Text),
+            "[--metric-resolution=30s]",
+            "Arguments of the container, added after those of the preset: where a flag is given twice, the last one wins.",
+        ),
+        Key::optional(
+            "node",
+            Kind::Text,
+            "node-1",
+            "The node that the pod runs on. Default: the first one.",
+        ),
+        Key::given(
+            "pod",
+            Kind::Mapping(&POD_START),
+            "{imagePull: 7s}",
+            "What the pod waits for before its container starts.",
+        ),
+        Key::given(
+            "startCost",
+            Kind::Mapping(&START_COST),
+            "{serve: 15ms}",
+            "What the process itself costs before it serves.",
+        ),
+        Key::optional(
+            "readinessProbe",
+            Kind::Mapping(&PROBE),
+            "{periodSeconds: 2}",
+            "When the pod is Ready.",
+        ),
+        Key::optional(
+            "livenessProbe",
+            Kind::Mapping(&PROBE),
+            "{failureThreshold: 6}",
+            "When the container is restarted.",
+        ),
+        Key::optional(
+            "startupProbe",
+            Kind::Mapping(&PROBE),
+            "{failureThreshold: 30}",
+            "What the other two probes wait for.",
+        ),
+        Key::given(
+            "terminationGracePeriodSeconds",
+            Kind::Integer(1, 3600),
+            "30",
+            "Whole seconds from SIGTERM to SIGKILL.",
+        ),
+        Key::given(
+            "hostNetwork",
+            Kind::Boolean,
+            "true",
+            "Whether the container uses the node's network and address.",
+        ),
+        Key::given(
+            "restartPolicy",
+            Kind::Word(&[
+                ("Always", "the kubelet restarts the container"),
+                ("Never", "it stays down until an action starts it"),
+            ]),
+            "Never",
+            "What follows when the process ends.",
+        ),
+        Key::optional(
+            "restartJitter",
+            Kind::Boolean,
+            "false",
+            "Whether the kubelet notices an end at a random point of its period and prolongs waits at random, as it does. Default: true.",
+        ),
+        Key::optional(
+            "progressDeadlineSeconds",
+            Kind::Integer(1, 86_400),
+            "600",
+            "Whole seconds from the pod's creation after which whoever waits for the installation gives up. Missing: nobody waits.",
+        ),
+    ],
+);
+
+static POD_START: Shape = Shape::new(
+    "PodStart",
+    "From the pod's creation to its container's start, one after the other.",
+    &[
+        Key::given(
+            "createdAt",
+            Kind::Duration,
+            "10s",
+            "Time at which the pod is created.",
+        ),
+        Key::given(
+            "scheduling",
+            DISTRIBUTION,
+            "50ms",
+            "From creation until it is bound to its node.",
+        ),
+        Key::given(
+            "imagePull",
+            DISTRIBUTION,
+            "{uniform: [5s, 40s]}",
+            "Time to pull the image; 0 where it is there already.",
+        ),
+        Key::given(
+            "sandbox",
+            DISTRIBUTION,
+            "2s",
+            "Sandbox, network and volumes.",
+        ),
+    ],
+);
+
+static START_COST: Shape = Shape::new(
+    "StartCost",
+    "What a process costs from exec to its first answer, apart from waiting for others: four parts, one after the other.",
+    &[
+        Key::given(
+            "exec",
+            DISTRIBUTION,
+            "25ms",
+            "Exec until the serving certificate is looked for.",
+        ),
+        Key::given(
+            "certificate",
+            DISTRIBUTION,
+            "{uniform: [1s, 4s]}",
+            "Generating the serving certificate; the port is bound right after. Not spent on a restart in the same pod.",
+        ),
+        Key::given(
+            "configure",
+            DISTRIBUTION,
+            "140ms",
+            "Bound until the first request to the API server.",
+        ),
+        Key::given(
+            "serve",
+            DISTRIBUTION,
+            "15ms",
+            "First tick until the server answers.",
+        ),
+    ],
+);
 
 /// Reads `metricsServer`.
 pub(crate) fn metrics_server(
@@ -26,7 +178,7 @@ pub(crate) fn metrics_server(
     // Source: apiserver `pkg/server/options/serving.go`, default of the flag.
     let secure_port = secure_port.map_or("443", |(port, _)| port);
 
-    let mut object = decoder.object(item)?;
+    let mut object = decoder.object(item, &METRICS_SERVER)?;
     let version = object.required(decoder, "version", version);
     let args = object.required(decoder, "args", |decoder, item| {
         decoder.list(item, |decoder, arg| decoder.text(arg).map(str::to_owned))
@@ -43,9 +195,9 @@ pub(crate) fn metrics_server(
             probe::probe(decoder, item, kind, secure_port)
         })
     };
-    let readiness = one("readinessProbe", Kind::Readiness);
-    let liveness = one("livenessProbe", Kind::Liveness);
-    let startup = one("startupProbe", Kind::Startup);
+    let readiness = one("readinessProbe", ProbeKind::Readiness);
+    let liveness = one("livenessProbe", ProbeKind::Liveness);
+    let startup = one("startupProbe", ProbeKind::Startup);
     let termination_grace =
         object.required(decoder, "terminationGracePeriodSeconds", |decoder, item| {
             decoder.integer(item, 1..=3600)
@@ -62,7 +214,16 @@ pub(crate) fn metrics_server(
     Some(MetricsServer {
         version: version?,
         args: args?,
-        node: node?,
+        replicas: 1,
+        nodes: vec![node?],
+        strategy: mocks::deployment::Strategy::DEFAULT,
+        budget: None,
+        anti_affinity: false,
+        per_replica: std::collections::BTreeMap::new(),
+        container_port: None,
+        cpu: None,
+        memory: None,
+        memory_limit: None,
         pod: pod?,
         start_cost: start_cost?,
         readiness: readiness?,
@@ -95,7 +256,7 @@ fn version(decoder: &mut Decoder, item: Item<'_>) -> Option<Version> {
 }
 
 fn pod_start(decoder: &mut Decoder, item: Item<'_>, until: Option<Duration>) -> Option<PodStart> {
-    let mut object = decoder.object(item)?;
+    let mut object = decoder.object(item, &POD_START)?;
     let created_at = object.required(decoder, "createdAt", |decoder, item| {
         decoder.time(item, until)
     });
@@ -108,11 +269,14 @@ fn pod_start(decoder: &mut Decoder, item: Item<'_>, until: Option<Duration>) -> 
         scheduling: scheduling?,
         image_pull: image_pull?,
         sandbox: sandbox?,
+        network_available: super::model::Availability::Always,
+        image_available: super::model::Availability::Always,
+        init_containers: Vec::new(),
     })
 }
 
 fn start_cost(decoder: &mut Decoder, item: Item<'_>) -> Option<StartCost> {
-    let mut object = decoder.object(item)?;
+    let mut object = decoder.object(item, &START_COST)?;
     let exec = object.required(decoder, "exec", Decoder::distribution);
     let certificate = object.required(decoder, "certificate", Decoder::distribution);
     let configure = object.required(decoder, "configure", Decoder::distribution);

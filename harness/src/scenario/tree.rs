@@ -85,6 +85,21 @@ impl Node {
         self.entries().is_empty() || is_one_shape(self.entries())
     }
 
+    /// The value as JSON, plain scalars typed as YAML's core schema types
+    /// them.
+    pub(crate) fn to_json(&self) -> serde_json::Value {
+        match &self.value {
+            Value::Null => serde_json::Value::Null,
+            Value::Scalar { text, quoted: true } => (&**text).into(),
+            Value::Scalar { text, .. } => scalar_to_json(text),
+            Value::List(items) => items.iter().map(|item| item.to_json()).collect(),
+            Value::Map(entries) => entries
+                .iter()
+                .map(|entry| (entry.key.to_string(), entry.value.to_json()))
+                .collect(),
+        }
+    }
+
     /// The value on one line, as YAML in flow style.
     pub(crate) fn to_flow(&self) -> String {
         match &self.value {
@@ -108,6 +123,23 @@ impl Node {
                 format!("{{{}}}", entries.join(", "))
             }
         }
+    }
+}
+
+fn scalar_to_json(text: &str) -> serde_json::Value {
+    let is_number = text.contains(|c: char| c.is_ascii_digit())
+        && text
+            .chars()
+            .all(|c| c.is_ascii_digit() || "+-.eE".contains(c));
+    match text {
+        "true" | "True" | "TRUE" => true.into(),
+        "false" | "False" | "FALSE" => false.into(),
+        text if is_number => match (text.parse::<i64>(), text.parse::<f64>()) {
+            (Ok(whole), _) => whole.into(),
+            (_, Ok(number)) => number.into(),
+            _ => text.into(),
+        },
+        text => text.into(),
     }
 }
 

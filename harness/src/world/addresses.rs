@@ -1,5 +1,6 @@
 //! Who has which address on the simulated network.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::scenario::model::Scenario;
@@ -8,7 +9,7 @@ use crate::scenario::model::Scenario;
 const HTTPS: u16 = 443;
 
 /// The addresses of everything that is not a node.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Addresses {
     /// The first API server's host and port.
     first_api_server: SocketAddr,
@@ -16,8 +17,11 @@ pub struct Addresses {
     pub kubernetes_service: SocketAddr,
     /// `metrics-server.kube-system.svc`
     pub metrics_service: SocketAddr,
-    /// metrics-server's pod.
-    pub pod: IpAddr,
+    /// metrics-server's pods that are not in their node's network, by their
+    /// number from 1.
+    pub pods: Vec<IpAddr>,
+    /// The nodes in whose network a pod of metrics-server may be.
+    host_network: Vec<IpAddr>,
     /// The host of the clients.
     pub clients: IpAddr,
     /// The witness's host, which no path rule touches.
@@ -50,20 +54,42 @@ impl Addresses {
         // `networking.serviceSubnet` and flannel's usual pod range.
         let (pods, services) = if k3s { (42, 43) } else { (244, 96) };
         let ip = |a, b, c, d| IpAddr::V4(Ipv4Addr::new(a, b, c, d));
-        let server = &scenario.metrics_server;
-        let pod = if server.host_network {
-            scenario.nodes[server.node].ip
-        } else {
-            ip(10, pods, 0, 9)
+        let pod = |index: usize| {
+            let index = u8::try_from(index).expect("fewer pods than addresses");
+            ip(10, pods, 0, 9 + index)
         };
         Self {
             first_api_server: SocketAddr::new(ip(192, 168, 0, 10), 6443),
             kubernetes_service: SocketAddr::new(ip(10, services, 0, 1), HTTPS),
             metrics_service: SocketAddr::new(ip(10, services, 180, 48), HTTPS),
-            pod,
+            pods: (0..scenario.most_pods()).map(pod).collect(),
+            host_network: host_network(scenario),
             clients: ip(192, 168, 0, 20),
             witness: ip(192, 168, 0, 21),
             name_server: SocketAddr::new(ip(10, services, 0, 10), 53),
         }
     }
+}
+
+impl Addresses {
+    /// Every address that a pod of metrics-server may have.
+    #[must_use]
+    pub fn metrics_server(&self) -> BTreeSet<IpAddr> {
+        let all = self.pods.iter().chain(&self.host_network);
+        all.copied().collect()
+    }
+}
+
+/// A scenario in which pods can move has them on any node, otherwise they stay
+/// on the nodes that they were created for.
+fn host_network(scenario: &Scenario) -> Vec<IpAddr> {
+    let templates = scenario.templates();
+    if !templates.iter().any(|(_, server)| server.host_network) {
+        return Vec::new();
+    }
+    if scenario.has_several_pods() {
+        return scenario.nodes.iter().map(|node| node.ip).collect();
+    }
+    let nodes = scenario.metrics_server.nodes.iter();
+    nodes.map(|node| scenario.nodes[*node].ip).collect()
 }

@@ -1,6 +1,7 @@
 //! Who uses the metrics API, and the witness.
 
 use std::cell::Cell;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use super::machines::Machines;
+use super::pod::secure_port;
 use super::{Site, access};
 use crate::record::Named;
 use crate::scenario::model::{ApiServerState, Awaited, Consumer, ConsumerKind};
@@ -275,20 +277,34 @@ fn scale_target(site: &Site) -> ScaleTarget {
 fn start_witness(site: &Site, machines: &Machines) {
     let host = machines.witness.process();
     let recorder: Rc<dyn Recorder> = Rc::clone(&site.recorder) as Rc<dyn Recorder>;
-    let server = std::net::SocketAddr::new(site.addresses.pod, site.secure_port());
     let config = WitnessConfig {
-        metrics_server: ApiAccess {
+        metrics_server: only_pod(site).map(|server| ApiAccess {
             target: Rc::new(Target::https(server)),
             tls: tls::client_config(&Verify::Insecure, None, host.clock()),
             token: None,
-        },
+        }),
         api_server: api_access(site, &host, &site.trust.admin, 0),
         readiness: site.scenario.metrics_server.version.readiness_path(),
         settle: SETTLE,
         patience: Duration::from_secs(5),
     };
     let witness = Witness::start(&host, &config, &recorder);
+    let witness = site.witness.get_or_init(|| witness).clone();
     site.recorder.set_witness(move || witness.look());
+}
+
+/// Where the only pod serves; several are shown to the witness when they have
+/// a node.
+fn only_pod(site: &Site) -> Option<SocketAddr> {
+    let server = &site.scenario.metrics_server;
+    if site.scenario.has_several_pods() {
+        return None;
+    }
+    let ip = match server.host_network {
+        true => site.scenario.nodes[server.nodes[0]].ip,
+        false => site.addresses.pods[0],
+    };
+    Some(SocketAddr::new(ip, secure_port(server)))
 }
 
 fn api_access(site: &Site, host: &Host, identity: &Identity, number: usize) -> ApiAccess {

@@ -8,10 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mocks::endpoints::{Route, ServiceTable};
-use seam::{Files, Host, Random};
+use seam::{Files, Host, Network, Random};
 use tokio::time::Instant;
 
-use super::trust::{SERVICE_ACCOUNT_TOKEN, TOKEN_FILE};
 use super::{Site, paths};
 use crate::brief;
 use crate::engine::Engine;
@@ -30,10 +29,8 @@ pub struct Machines {
     pub clients: Host,
     /// Where the witness looks from.
     pub witness: Host,
-    /// metrics-server's pod: the node's machine with `hostNetwork`.
-    pub pod: Host,
-    /// The pod's files.
-    pub pod_files: Rc<dyn Files>,
+    /// The networks of metrics-server's pods, by their number from 1.
+    pub pods: Vec<Rc<dyn Network>>,
     /// The nodes, in the scenario's order.
     pub nodes: Vec<Machine>,
     /// No machine: the scenario itself, for what happens by its will.
@@ -48,6 +45,8 @@ pub struct Machine {
     pub host: Host,
     /// Its wall clock.
     pub clock: Arc<SimulatedClock>,
+    /// Its network.
+    pub network: Rc<dyn Network>,
 }
 
 /// What the machines of `site` will share.
@@ -95,11 +94,8 @@ pub(super) fn build(site: &Site, engine: &mut dyn Engine) -> Machines {
         .iter()
         .map(|node| builder.machine(&node.name, node.ip, node.clock.clone()))
         .collect();
-    // A pod has its node's clock, and with `hostNetwork` its address.
-    let under = &site.scenario.nodes[site.scenario.metrics_server.node];
-    let pod = builder
-        .machine("metrics-server", addresses.pod, under.clock.clone())
-        .host;
+    let pods = addresses.pods.iter();
+    let pods = pods.map(|ip| builder.engine.network(*ip)).collect();
     let table = site
         .services
         .get_or_init(|| ServiceTable::new(&api_servers[0]))
@@ -109,8 +105,7 @@ pub(super) fn build(site: &Site, engine: &mut dyn Engine) -> Machines {
         api_servers,
         clients,
         witness,
-        pod,
-        pod_files: pod_files(site),
+        pods,
         nodes,
         services: table,
     }
@@ -125,14 +120,19 @@ struct Builder<'a> {
 impl Builder<'_> {
     fn machine(&mut self, name: &str, ip: IpAddr, clock: Clock) -> Machine {
         let clock = Arc::new(SimulatedClock::new(self.site.start, self.site.epoch, clock));
+        let network = self.engine.network(ip);
         let host = Host::new(
             name,
-            self.engine.network(ip),
+            Rc::clone(&network),
             Arc::clone(&clock) as Arc<dyn seam::WallClock>,
             Rc::new(self.site.seed),
             Rc::clone(&self.files) as Rc<dyn Files>,
         );
-        Machine { host, clock }
+        Machine {
+            host,
+            clock,
+            network,
+        }
     }
 }
 
@@ -224,17 +224,4 @@ fn same_service_range(one: IpAddr, other: IpAddr) -> bool {
         (IpAddr::V4(one), IpAddr::V4(other)) => one.octets()[..2] == other.octets()[..2],
         _ => false,
     }
-}
-
-fn pod_files(site: &Site) -> Rc<dyn Files> {
-    Rc::new(MemoryFiles::with([
-        (
-            TOKEN_FILE.to_owned(),
-            SERVICE_ACCOUNT_TOKEN.as_bytes().to_vec(),
-        ),
-        (
-            "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt".to_owned(),
-            site.trust.cluster.pem().into_bytes(),
-        ),
-    ]))
 }

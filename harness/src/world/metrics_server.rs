@@ -1,6 +1,6 @@
 //! The system under test: the real aggregation core as a container.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use aggregator::environment::{
     Shutdown, StartCost,
 };
 use aggregator::klog;
-use aggregator::pace::Unhindered;
+use aggregator::pace::Pace;
 use aggregator::process;
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use mocks::pod::{ContainerRuntime, Exit, RunningContainer};
@@ -17,6 +17,7 @@ use reports::trace::Event;
 use seam::{Files, Host, Tasks};
 use tokio::sync::oneshot;
 
+use super::resources::{MemoryGauge, Pressure};
 use crate::record::TraceRecorder;
 use crate::scenario::model;
 use crate::seed::Seed;
@@ -38,6 +39,13 @@ pub struct Launcher {
     pub start_cost: model::StartCost,
     /// The serving key in PKCS#8.
     pub server_key: Vec<u8>,
+    /// What holds its work up.
+    pub pace: Rc<dyn Pace>,
+    /// A gauge of the memory of each process, if the scenario says what it
+    /// uses.
+    pub memory: Box<dyn Fn() -> Option<MemoryGauge>>,
+    /// Called with the bytes in use once the node has too little memory left.
+    pub node_low: Rc<dyn Fn(u64)>,
     /// The run's seed.
     pub seed: Seed,
     /// Who is told.
@@ -48,15 +56,22 @@ impl ContainerRuntime for Launcher {
     fn start(&self, restart: u32) -> Box<dyn RunningContainer> {
         let host = self.host.container(Rc::clone(&self.files));
         let shutdown = Shutdown::new();
+        let memory = Rc::new(OutOfMemory {
+            gauge: (self.memory)(),
+            tasks: host.tasks().clone(),
+            killed: Cell::new(false),
+            node_low: Rc::clone(&self.node_low),
+        });
         let environment = Environment {
             host: host.clone(),
             version: self.version,
             cluster: Rc::new(InCluster(self.cluster.clone())),
             start_cost: self.draw_start_cost(restart),
-            pace: Rc::new(Unhindered),
+            pace: Rc::clone(&self.pace),
             observer: Rc::new(ProcessObserver {
                 host: self.host.name().to_owned(),
                 recorder: Rc::clone(&self.recorder),
+                memory: Rc::clone(&memory),
             }),
             shutdown: shutdown.clone(),
             server_key: ServerKey::Pkcs8Ed25519(self.server_key.clone()),
@@ -69,7 +84,9 @@ impl ContainerRuntime for Launcher {
             log_standard_error(&*observer, &exit.stderr);
             let _ = ended.send(exit.code);
         });
+        memory.take(|gauge| gauge.weigh());
         Box::new(Process {
+            memory,
             tasks: host.tasks().clone(),
             shutdown,
             end: RefCell::new(Some(end)),
@@ -111,8 +128,30 @@ fn log_standard_error(observer: &dyn Observer, stderr: &str) {
     }
 }
 
+/// What kills a process that takes more memory than it may.
+struct OutOfMemory {
+    gauge: Option<MemoryGauge>,
+    tasks: Tasks,
+    killed: Cell<bool>,
+    node_low: Rc<dyn Fn(u64)>,
+}
+
+impl OutOfMemory {
+    fn take(&self, weigh: impl FnOnce(&MemoryGauge) -> Pressure) {
+        match self.gauge.as_ref().map_or(Pressure::None, weigh) {
+            Pressure::None => {}
+            Pressure::OverLimit => {
+                self.killed.set(true);
+                self.tasks.kill();
+            }
+            Pressure::NodeLow(used) => (self.node_low)(used),
+        }
+    }
+}
+
 /// A running container.
 struct Process {
+    memory: Rc<OutOfMemory>,
     tasks: Tasks,
     shutdown: Shutdown,
     end: RefCell<Option<oneshot::Receiver<i32>>>,
@@ -122,6 +161,7 @@ impl RunningContainer for Process {
     fn exited(&mut self) -> LocalBoxFuture<'static, Exit> {
         let end = self.end.take();
         let tasks = self.tasks.clone();
+        let memory = Rc::clone(&self.memory);
         async move {
             let Some(end) = end else {
                 return std::future::pending().await;
@@ -135,6 +175,10 @@ impl RunningContainer for Process {
                 Ok(code) => Exit {
                     code,
                     reason: "Error".to_owned(),
+                },
+                Err(_) if memory.killed.get() => Exit {
+                    code: 137,
+                    reason: "OOMKilled".to_owned(),
                 },
                 Err(_) => Exit {
                     code: 137,
@@ -174,10 +218,12 @@ impl ClusterSource for InCluster {
 struct ProcessObserver {
     host: String,
     recorder: Rc<TraceRecorder>,
+    memory: Rc<OutOfMemory>,
 }
 
 impl Observer for ProcessObserver {
     fn event(&self, event: Reported<'_>) {
+        self.memory.take(|gauge| gauge.observe(&event));
         if let Some(event) = translate(event) {
             self.recorder.push(&self.host, event);
         }

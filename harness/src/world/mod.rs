@@ -6,7 +6,9 @@
 //! - [`nodes`]: nodes and their kubelets;
 //! - [`control_plane`]: API server, aggregation layer, endpoints;
 //! - [`metrics_server`]: the real aggregation core as a container;
-//! - [`pod`]: the pod around it, with probes and restarts;
+//! - [`resources`]: the processor time that it lacks, the memory it uses up;
+//! - [`pod`]: the pods around it, with probes and restarts;
+//! - [`deployment`]: how many pods, from which template, on which nodes;
 //! - [`registry`]: Services, the APIService and the like over time;
 //! - [`access`]: who may do what;
 //! - [`consumers`]: who uses the metrics API, and the witness;
@@ -16,19 +18,21 @@ pub mod access;
 pub mod addresses;
 pub mod consumers;
 pub mod control_plane;
+pub mod deployment;
 pub mod machines;
 pub mod metrics_server;
 pub mod nodes;
 pub mod paths;
 pub mod pod;
 pub mod registry;
+pub mod resources;
 pub mod trust;
 
 use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use aggregator::options::{self, Command};
+use mocks::clients::witness::Witness;
 use mocks::endpoints::ServiceTable;
 use mocks::store::Store;
 use reports::trace::Event;
@@ -62,6 +66,8 @@ pub struct Site {
     pub services: Rc<OnceCell<ServiceTable>>,
     /// Who is told what happens.
     pub recorder: Rc<TraceRecorder>,
+    /// Who looks the moment something may have changed, once it does.
+    pub witness: Rc<OnceCell<Witness>>,
 }
 
 impl Site {
@@ -85,17 +91,7 @@ impl Site {
             store: Store::new(),
             services: Rc::default(),
             recorder: Rc::clone(recorder),
-        }
-    }
-
-    /// The port that metrics-server's arguments make it serve on.
-    #[must_use]
-    pub fn secure_port(&self) -> u16 {
-        let server = &self.scenario.metrics_server;
-        match options::parse(&server.args, server.version) {
-            Ok(Command::Run(options)) => u16::try_from(options.serving.secure_port).unwrap_or(0),
-            // A process that gives up at its arguments serves nowhere.
-            _ => 443,
+            witness: Rc::default(),
         }
     }
 }
@@ -185,22 +181,22 @@ fn start(site: &Site, machines: &machines::Machines) {
     }
     let discovered = consumers::Discovered::new(site);
     plane.start(site, machines, &discovered);
-    let pod = pod::start(site, machines, &plane.combined);
+    let deployment = deployment::start(site, machines, &plane.combined);
     consumers::start(site, machines, &discovered);
-    announce(site, &machines.world, pod);
+    announce(site, &machines.world, deployment);
 }
 
 /// Announces every change of the scenario when it happens, and carries out
 /// those that are actions on the pod.
-fn announce(site: &Site, world: &Host, pod: pod::Handle) {
+fn announce(site: &Site, world: &Host, deployment: deployment::Handle) {
     let changes = changes::of(&site.scenario);
     let (start, recorder) = (site.start, Rc::clone(&site.recorder));
     world.spawn(async move {
         for change in changes {
             tokio::time::sleep_until(start + change.at).await;
             record(&recorder, &change);
-            if let Some(action) = change.action {
-                pod.act(action);
+            if let Some(action) = &change.action {
+                deployment.act(action);
             }
         }
     });

@@ -33,7 +33,7 @@ pub fn resolve(scenario: &Scenario, addresses: &Addresses) -> Timeline<Vec<Resol
 
 fn party(scenario: &Scenario, addresses: &Addresses, party: &Party) -> BTreeSet<IpAddr> {
     match party {
-        Party::MetricsServer => BTreeSet::from([addresses.pod]),
+        Party::MetricsServer => addresses.metrics_server(),
         Party::ApiServer => (0..scenario.api_servers.len())
             .map(|number| addresses.api_server(number).ip())
             .collect(),

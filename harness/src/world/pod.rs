@@ -1,105 +1,338 @@
-//! metrics-server's pod, with probes and restarts.
+//! metrics-server's pods: their templates, what runs in them, and on which
+//! machines.
 
+use std::cell::OnceCell;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aggregator::environment::{ClusterConfig, Credentials};
+use aggregator::options::{self, Command};
 use mocks::apiserver::{Behaviour, State};
+use mocks::clients::ApiAccess;
+use mocks::clients::witness::Witness;
+use mocks::deployment::{Deployment, PodFactory};
 use mocks::event::Recorder;
+use mocks::http_client::Target;
 use mocks::pki;
-use mocks::pod::{self, PodConfig, PodParts, RestartTiming, Scheme};
+use mocks::pod::{self, Available, Pod, PodConfig, PodParts, RestartTiming, Scheme};
 use mocks::script::Script;
-use reports::trace::Event;
-use seam::Random;
+use mocks::store::Store;
+use mocks::tls::{self, Verify};
+use seam::{Files, Host, Network, Random};
+use tokio::time::Instant;
 
 use super::Site;
-use super::control_plane::SERVICE;
 use super::machines::Machines;
 use super::metrics_server::Launcher;
-use super::trust::TOKEN_FILE;
-use crate::scenario::model::{ActionKind, Distribution, Probe};
+use super::resources::{self, EVICTION_PERIOD, EVICTION_THRESHOLD, MemoryGauge};
+use super::trust::{SERVICE_ACCOUNT_TOKEN, TOKEN_FILE};
+use crate::engine::clock::SimulatedClock;
+use crate::engine::memory_files::MemoryFiles;
+use crate::record::TraceRecorder;
+use crate::scenario::model::{
+    Availability, Distribution, InitContainer, MetricsServer, Probe, Scenario,
+};
+use crate::seed::Seed;
 
-/// A handle to the pod, for the scenario's actions.
-#[derive(Clone)]
-pub struct Handle(pod::Pod);
+/// The memory of a node. DIFFERENCE: all nodes have the same.
+const NODE_MEMORY: u64 = 16 << 30;
 
-impl Handle {
-    /// Carries out an action.
-    pub fn act(&self, action: ActionKind) {
-        match action {
-            ActionKind::Kill => self.0.kill(),
-            ActionKind::Terminate => self.0.terminate(),
-            ActionKind::Start => self.0.start(),
+/// Makes the pods of a scenario.
+pub struct Factory {
+    scenario: Scenario,
+    seed: Seed,
+    start: Instant,
+    nodes: Vec<Under>,
+    networks: Vec<Rc<dyn Network>>,
+    addresses: Vec<IpAddr>,
+    cluster: ClusterConfig,
+    authority: String,
+    store: Store,
+    recorder: Rc<TraceRecorder>,
+    api_server: Script<Behaviour>,
+    /// Who looks at each pod, where there can be several.
+    witness: Rc<OnceCell<Witness>>,
+    /// The Deployment that the pods belong to.
+    deployment: Rc<OnceCell<Deployment>>,
+}
+
+/// A node, as what a pod runs on.
+struct Under {
+    name: String,
+    ip: IpAddr,
+    host: Host,
+    network: Rc<dyn Network>,
+    clock: Arc<SimulatedClock>,
+    /// Bytes of memory left for metrics-server.
+    free: u64,
+}
+
+impl Factory {
+    /// The factory of `site`. `deployment` is filled before the first pod is
+    /// placed.
+    pub(super) fn new(
+        site: &Site,
+        machines: &Machines,
+        api_server: &Script<Behaviour>,
+        deployment: &Rc<OnceCell<Deployment>>,
+    ) -> Self {
+        let kubernetes = site.addresses.kubernetes_service;
+        let nodes = site.scenario.nodes.iter().zip(&machines.nodes);
+        Self {
+            scenario: site.scenario.clone(),
+            seed: site.seed,
+            start: site.start,
+            nodes: nodes
+                .map(|(node, machine)| Under {
+                    name: node.name.clone(),
+                    ip: node.ip,
+                    host: machine.host.clone(),
+                    network: Rc::clone(&machine.network),
+                    clock: Arc::clone(&machine.clock),
+                    free: NODE_MEMORY
+                        .saturating_sub(node.memory_bytes)
+                        .saturating_sub(EVICTION_THRESHOLD),
+                })
+                .collect(),
+            networks: machines.pods.clone(),
+            addresses: site.addresses.pods.clone(),
+            cluster: ClusterConfig {
+                host: kubernetes.ip().to_string(),
+                port: kubernetes.port(),
+                ca: vec![site.trust.cluster.certificate()],
+                insecure: false,
+                credentials: Credentials::TokenFile(TOKEN_FILE.to_owned()),
+                server_name: None,
+            },
+            authority: site.trust.cluster.pem(),
+            store: site.store.clone(),
+            recorder: Rc::clone(&site.recorder),
+            api_server: api_server.clone(),
+            witness: Rc::clone(&site.witness),
+            deployment: Rc::clone(deployment),
+        }
+    }
+
+    /// The settings of pod `ordinal` of template `revision`.
+    fn settings(&self, ordinal: u32, revision: u32) -> &MetricsServer {
+        let templates = self.scenario.templates();
+        let last = templates.len() - 1;
+        let (_, server) = templates[(revision as usize - 1).min(last)];
+        server.of_pod(ordinal)
+    }
+
+    fn host(&self, ordinal: u32, under: &Under, host_network: bool) -> Host {
+        // A pod has its node's clock, and with `hostNetwork` its network.
+        let network = match host_network {
+            true => &under.network,
+            false => &self.networks[ordinal as usize - 1],
+        };
+        Host::new(
+            &self.scenario.pod_name(ordinal),
+            Rc::clone(network),
+            Arc::clone(&under.clock) as Arc<dyn seam::WallClock>,
+            Rc::new(self.seed),
+            Rc::new(MemoryFiles::default()) as Rc<dyn Files>,
+        )
+    }
+
+    fn launcher(&self, ordinal: u32, revision: u32, host: &Host, under: &Under) -> Launcher {
+        let server = self.settings(ordinal, revision);
+        let name = host.name();
+        let (scenario, limit) = (self.scenario.clone(), server.memory_limit);
+        let (start, free) = (self.start, under.free);
+        Launcher {
+            host: host.clone(),
+            files: self.files(),
+            args: server.args.clone(),
+            version: server.version,
+            cluster: self.cluster.clone(),
+            start_cost: server.start_cost.clone(),
+            server_key: pki::ed25519_pkcs8(&format!("{}/{name}-key", self.seed.0)),
+            pace: resources::pace(&self.scenario, ordinal, name, self.seed, self.start),
+            memory: Box::new(move || MemoryGauge::new(&scenario, ordinal, limit, free, start)),
+            node_low: self.node_low(ordinal, under),
+            seed: self.seed,
+            recorder: Rc::clone(&self.recorder),
+        }
+    }
+
+    fn files(&self) -> Rc<dyn Files> {
+        Rc::new(MemoryFiles::with([
+            (
+                TOKEN_FILE.to_owned(),
+                SERVICE_ACCOUNT_TOKEN.as_bytes().to_vec(),
+            ),
+            (
+                "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt".to_owned(),
+                self.authority.clone().into_bytes(),
+            ),
+        ]))
+    }
+
+    /// The eviction manager of a node, as far as it concerns one pod.
+    ///
+    /// Source: `pkg/kubelet/eviction/{eviction_manager,helpers}.go`.
+    fn node_low(&self, ordinal: u32, under: &Under) -> Rc<dyn Fn(u64)> {
+        let (node, host, free) = (under.name.clone(), under.host.clone(), under.free);
+        let (deployment, start) = (Rc::clone(&self.deployment), self.start);
+        let begun = std::cell::Cell::new(false);
+        Rc::new(move |used| {
+            if begun.replace(true) {
+                return;
+            }
+            let left = (free + EVICTION_THRESHOLD).saturating_sub(used) >> 20;
+            let used = used >> 10;
+            let message = format!(
+                "The node was low on resource: memory. Threshold quantity: 100Mi, available: \
+                 {left}Mi. Container metrics-server was using {used}Ki, request is 200Mi, has \
+                 larger consumption of memory. "
+            );
+            let (node, deployment) = (node.clone(), Rc::clone(&deployment));
+            host.spawn(async move {
+                let looks = start.elapsed().as_nanos() / EVICTION_PERIOD.as_nanos() + 1;
+                let looks = u32::try_from(looks).unwrap_or(u32::MAX);
+                tokio::time::sleep_until(start + EVICTION_PERIOD * looks).await;
+                let Some(deployment) = deployment.get() else {
+                    return;
+                };
+                deployment.memory_pressure(&node);
+                if let Some(pod) = deployment.pod(ordinal) {
+                    pod.evict(message);
+                }
+            });
+        })
+    }
+
+    /// Has the witness look at one of several pods.
+    fn show(&self, pod: &str, address: SocketAddr, host: &Host) {
+        let Some(witness) = self.witness.get() else {
+            return;
+        };
+        if self.scenario.has_several_pods() {
+            let access = ApiAccess {
+                target: Rc::new(Target::https(address)),
+                tls: tls::client_config(&Verify::Insecure, None, host.clock()),
+                token: None,
+            };
+            let readiness = self.scenario.metrics_server.version.readiness_path();
+            witness.look_at(pod, readiness, access);
         }
     }
 }
 
-/// Creates the pod at its time and runs it.
-pub fn start(site: &Site, machines: &Machines, api_server: &Script<Behaviour>) -> Handle {
-    let datastore = api_server.clone();
-    let node = machines.nodes[site.scenario.metrics_server.node]
-        .host
-        .process();
-    let api_server = api_server.clone();
-    let parts = PodParts {
-        node: node.clone(),
-        runtime: Rc::new(launcher(site, machines)),
-        store: site.store.clone(),
-        recorder: Rc::clone(&site.recorder) as Rc<dyn Recorder>,
-        apiserver_reachable: Rc::new(move || {
-            matches!(api_server.current().state, State::Up | State::Starting)
-        }),
-        write_latency: Rc::new(move || (datastore.current().write_latency)()),
-    };
-    let pod = pod::Pod::new(config(site, machines), parts);
-    let (running, recorder) = (pod.clone(), Rc::clone(&site.recorder));
-    let created = site.start + site.scenario.metrics_server.pod.created_at;
-    node.spawn(async move {
-        tokio::time::sleep_until(created).await;
-        recorder.push(SERVICE, Event::PodCreated);
-        running.run().await;
-    });
-    Handle(pod)
-}
+impl PodFactory for Factory {
+    fn template(&self, ordinal: u32, revision: u32) -> PodConfig {
+        let server = self.settings(ordinal, revision);
+        let name = self.scenario.pod_name(ordinal);
+        let random = |stream: &str| self.seed.stream(&format!("{name}/{stream}"));
+        let draw = |what: &str, distribution: &Distribution| {
+            distribution.sample(&mut random(&format!("pod/{what}")))
+        };
+        let probe = |kind: &str, probe: &Option<Probe>| {
+            probe
+                .as_ref()
+                .map(|probe| translate(probe, &mut random(&format!("probe-phase/{kind}"))))
+        };
+        let init = server.pod.init_containers.iter().enumerate();
+        let own = self.addresses[ordinal as usize - 1];
+        PodConfig {
+            recorded_as: self.scenario.has_several_pods().then(|| name.clone()),
+            host_network: server.host_network,
+            port: server.container_port.unwrap_or(secure_port(server)),
+            image: image(&self.scenario.preset, server),
+            args: server.args.clone(),
+            scheduling: draw("scheduling", &server.pod.scheduling),
+            network: self.available(server.pod.network_available),
+            sandbox: draw("sandbox", &server.pod.sandbox),
+            init_containers: init
+                .map(|(index, container)| self.init_container(&name, index, container))
+                .collect(),
+            image_available: self.available(server.pod.image_available),
+            image_pull: draw("image-pull", &server.pod.image_pull),
+            readiness: probe("readiness", &server.readiness),
+            liveness: probe("liveness", &server.liveness),
+            startup: probe("startup", &server.startup),
+            termination_grace: server.termination_grace,
+            restart: server.restart,
+            restart_timing: RestartTiming {
+                jitter: server.restart_jitter,
+                ..RestartTiming::default()
+            },
+            ..PodConfig::metrics_server("", own, own)
+        }
+    }
 
-fn config(site: &Site, machines: &Machines) -> PodConfig {
-    let server = &site.scenario.metrics_server;
-    let node = &site.scenario.nodes[server.node];
-    let draw = |what: &str, distribution: &Distribution| {
-        distribution.sample(&mut *machines.pod.random(&format!("pod/{what}")))
-    };
-    let probe = |name: &str, probe: &Option<Probe>| {
-        probe.as_ref().map(|probe| {
-            translate(
-                probe,
-                &mut *machines.pod.random(&format!("probe-phase/{name}")),
-            )
-        })
-    };
-    PodConfig {
-        host_network: server.host_network,
-        port: site.secure_port(),
-        image: image(site),
-        args: server.args.clone(),
-        scheduling: draw("scheduling", &server.pod.scheduling),
-        sandbox: draw("sandbox", &server.pod.sandbox),
-        image_pull: draw("image-pull", &server.pod.image_pull),
-        readiness: probe("readiness", &server.readiness),
-        liveness: probe("liveness", &server.liveness),
-        startup: probe("startup", &server.startup),
-        termination_grace: server.termination_grace,
-        restart: server.restart,
-        restart_timing: RestartTiming {
-            jitter: server.restart_jitter,
-            ..RestartTiming::default()
-        },
-        ..PodConfig::metrics_server(&node.name, node.ip, site.addresses.pod)
+    fn place(&self, ordinal: u32, revision: u32, mut config: PodConfig, node: &str) -> Pod {
+        let under = self
+            .nodes
+            .iter()
+            .find(|under| under.name == node)
+            .expect("the Deployment knows the scenario's nodes and no others");
+        let host = self.host(ordinal, under, config.host_network);
+        config.node_name = under.name.clone();
+        config.node_ip = under.ip;
+        if config.host_network {
+            config.pod_ip = under.ip;
+        }
+        let port = secure_port(self.settings(ordinal, revision));
+        let address = SocketAddr::new(config.pod_ip, port);
+        self.show(host.name(), address, &host);
+        let (api_server, datastore) = (self.api_server.clone(), self.api_server.clone());
+        let parts = PodParts {
+            node: under.host.process(),
+            runtime: Rc::new(self.launcher(ordinal, revision, &host, under)),
+            store: self.store.clone(),
+            recorder: Rc::clone(&self.recorder) as Rc<dyn Recorder>,
+            apiserver_reachable: Rc::new(move || {
+                matches!(api_server.current().state, State::Up | State::Starting)
+            }),
+            write_latency: Rc::new(move || (datastore.current().write_latency)()),
+        };
+        Pod::new(config, parts)
     }
 }
 
-fn image(site: &Site) -> String {
-    let tag = site.scenario.metrics_server.version.git_version();
-    if site.scenario.preset.starts_with("k3s") {
+impl Factory {
+    fn available(&self, availability: Availability) -> Available {
+        match availability {
+            Availability::Always => Available::Always,
+            Availability::After(after) => Available::From(self.start + after),
+            Availability::Never => Available::Never,
+        }
+    }
+
+    fn init_container(
+        &self,
+        pod: &str,
+        index: usize,
+        container: &InitContainer,
+    ) -> pod::InitContainer {
+        let mut random = self.seed.stream(&format!("{pod}/init/{index}"));
+        pod::InitContainer {
+            name: container.name.clone(),
+            runs: container.runs.sample(&mut random),
+            until: container.until.map(|until| self.start + until),
+            failures: container.failures,
+        }
+    }
+}
+
+/// The port that the arguments make metrics-server serve on.
+#[must_use]
+pub fn secure_port(server: &MetricsServer) -> u16 {
+    match options::parse(&server.args, server.version) {
+        Ok(Command::Run(options)) => u16::try_from(options.serving.secure_port).unwrap_or(0),
+        // A process that gives up at its arguments serves nowhere.
+        _ => 443,
+    }
+}
+
+fn image(preset: &str, server: &MetricsServer) -> String {
+    let tag = server.version.git_version();
+    if preset.starts_with("k3s") {
         format!("rancher/mirrored-metrics-server:{tag}")
     } else {
         format!("registry.k8s.io/metrics-server/metrics-server:{tag}")
@@ -111,34 +344,12 @@ fn translate(probe: &Probe, random: &mut dyn Random) -> pod::Probe {
     pod::Probe {
         scheme: Scheme::Https,
         path: probe.path.clone(),
-        port: None,
+        port: probe.port,
         initial_delay: probe.initial_delay,
         period: probe.period,
         timeout: probe.timeout,
         success_threshold: probe.success_threshold,
         failure_threshold: probe.failure_threshold,
         phase: probe.phase.unwrap_or(drawn),
-    }
-}
-
-fn launcher(site: &Site, machines: &Machines) -> Launcher {
-    let server = &site.scenario.metrics_server;
-    Launcher {
-        host: machines.pod.clone(),
-        files: Rc::clone(&machines.pod_files),
-        args: server.args.clone(),
-        version: server.version,
-        cluster: ClusterConfig {
-            host: site.addresses.kubernetes_service.ip().to_string(),
-            port: site.addresses.kubernetes_service.port(),
-            ca: vec![site.trust.cluster.certificate()],
-            insecure: false,
-            credentials: Credentials::TokenFile(TOKEN_FILE.to_owned()),
-            server_name: None,
-        },
-        start_cost: server.start_cost.clone(),
-        server_key: pki::ed25519_pkcs8(&format!("{}/metrics-server-key", site.seed.0)),
-        seed: site.seed,
-        recorder: Rc::clone(&site.recorder),
     }
 }

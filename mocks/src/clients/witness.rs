@@ -4,6 +4,7 @@
 //! a client only tells when it was first seen.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -24,8 +25,9 @@ const USER_AGENT: &str = "firstlight-witness";
 /// What the witness looks at, and how.
 #[derive(Debug, Clone)]
 pub struct WitnessConfig {
-    /// metrics-server itself, nothing verified, no credentials.
-    pub metrics_server: ApiAccess,
+    /// metrics-server itself, nothing verified, no credentials; absent where
+    /// its pods are looked at one by one: see [`Witness::look_at`].
+    pub metrics_server: Option<ApiAccess>,
     /// The path that tells whether it is ready: `/readyz`, of old `/healthz`.
     pub readiness: &'static str,
     /// The API server, as somebody who may list everything.
@@ -38,9 +40,17 @@ pub struct WitnessConfig {
 }
 
 /// A handle to the witness. Cloning gives another.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone)]
 pub struct Witness {
-    bells: Rc<[Notify; 3]>,
+    shared: Rc<Shared>,
+}
+
+struct Shared {
+    host: Host,
+    settle: Duration,
+    patience: Duration,
+    recorder: Rc<dyn Recorder>,
+    bells: RefCell<Vec<Rc<Notify>>>,
 }
 
 /// What was seen at one place.
@@ -59,37 +69,63 @@ impl Witness {
     /// [`Event::Witness`] is recorded for what differs from the last look.
     #[must_use]
     pub fn start(host: &Host, config: &WitnessConfig, recorder: &Rc<dyn Recorder>) -> Self {
-        let witness = Self::default();
-        let places = [
-            (config.readiness, &config.metrics_server),
-            (NODES, &config.api_server),
-            (PODS, &config.api_server),
-        ];
-        for (at, (path, access)) in places.into_iter().enumerate() {
-            let timeouts = Timeouts {
-                total: Some(config.patience),
-                ..Timeouts::default()
-            };
-            let place = Place {
-                rest: Rest::with_timeouts(host, access.clone(), USER_AGENT, timeouts),
-                path,
+        let witness = Self {
+            shared: Rc::new(Shared {
+                host: host.clone(),
+                settle: config.settle,
+                patience: config.patience,
                 recorder: Rc::clone(recorder),
-                host: host.name().to_owned(),
-                last: None,
-            };
-            let bells = Rc::clone(&witness.bells);
-            let settle = config.settle;
-            host.spawn(async move { place.watch(&bells[at], settle).await });
+                bells: RefCell::default(),
+            }),
+        };
+        if let Some(metrics_server) = &config.metrics_server {
+            witness.watch(config.readiness, metrics_server.clone(), host.name());
+        }
+        for path in [NODES, PODS] {
+            witness.watch(path, config.api_server.clone(), host.name());
         }
         witness
+    }
+
+    /// Looks from now on at the path that tells whether one of several pods is
+    /// ready. What it sees is recorded as seen on the host `pod`.
+    pub fn look_at(&self, pod: &str, readiness: &'static str, access: ApiAccess) {
+        self.watch(readiness, access, pod);
+    }
+
+    fn watch(&self, path: &'static str, access: ApiAccess, recorded_as: &str) {
+        let shared = &self.shared;
+        let timeouts = Timeouts {
+            total: Some(shared.patience),
+            ..Timeouts::default()
+        };
+        let place = Place {
+            rest: Rest::with_timeouts(&shared.host, access, USER_AGENT, timeouts),
+            path,
+            recorder: Rc::clone(&shared.recorder),
+            host: recorded_as.to_owned(),
+            last: None,
+        };
+        let bell = Rc::new(Notify::new());
+        shared.bells.borrow_mut().push(Rc::clone(&bell));
+        let settle = shared.settle;
+        shared
+            .host
+            .spawn(async move { place.watch(&bell, settle).await });
     }
 
     /// Something may have changed: look. Calls that come while it looks are
     /// answered by one more look.
     pub fn look(&self) {
-        for bell in &*self.bells {
+        for bell in &*self.shared.bells.borrow() {
             bell.notify_one();
         }
+    }
+}
+
+impl std::fmt::Debug for Witness {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Witness").finish_non_exhaustive()
     }
 }
 
@@ -218,7 +254,7 @@ mod tests {
                 token: None,
             };
             let config = WitnessConfig {
-                metrics_server: access(&backend),
+                metrics_server: Some(access(&backend)),
                 readiness: "/readyz",
                 api_server: access(&api),
                 settle: Duration::from_millis(50),

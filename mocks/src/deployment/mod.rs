@@ -207,6 +207,16 @@ impl Deployment {
         }
     }
 
+    /// The kubelet of this node reports that it lacks memory: nothing is
+    /// scheduled there until five minutes later.
+    pub fn memory_pressure(&self, node: &str) {
+        let shared = Rc::clone(&self.shared);
+        let node = node.to_owned();
+        self.shared
+            .host
+            .spawn(async move { node_life::memory_pressure(&shared, &node).await });
+    }
+
     /// Pod number `ordinal`, from 1, if it was bound to a node.
     #[must_use]
     pub fn pod(&self, ordinal: u32) -> Option<Pod> {

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Shared;
 use super::member::Member;
@@ -21,6 +21,40 @@ use crate::store::{ChangeKind, Watch};
 /// How long a pod tolerates a node that is not Ready.
 /// Source: `plugin/pkg/admission/defaulttolerationseconds`.
 const TOLERATION: Duration = Duration::from_secs(300);
+
+/// How long a node counts as lacking memory after it did.
+/// Source: KubeletConfiguration `evictionPressureTransitionPeriod`.
+const PRESSURE: Duration = Duration::from_secs(300);
+
+/// The taint of a node that lacks memory.
+/// Source: `pkg/apis/core/types.go TaintNodeMemoryPressure`.
+const MEMORY_PRESSURE: &str = "node.kubernetes.io/memory-pressure";
+
+/// Keeps new pods away from a node for as long as it counts as lacking memory.
+pub(super) async fn memory_pressure(shared: &Shared, node: &str) {
+    let change = |change: fn(&mut Value)| {
+        if let Some(object) = shared.store.get("nodes", None, node) {
+            let mut object = Value::clone(&object);
+            change(&mut object);
+            shared.store.put("nodes", object);
+        }
+    };
+    serving(&shared.api_server).await;
+    change(|node| {
+        let taint = json!({"key": MEMORY_PRESSURE, "effect": "NoSchedule"});
+        match node["spec"]["taints"].as_array_mut() {
+            Some(taints) => taints.push(taint),
+            None => node["spec"]["taints"] = json!([taint]),
+        }
+    });
+    sleep(PRESSURE).await;
+    serving(&shared.api_server).await;
+    change(|node| {
+        if let Some(taints) = node["spec"]["taints"].as_array_mut() {
+            taints.retain(|taint| taint["key"] != MEMORY_PRESSURE);
+        }
+    });
+}
 
 /// Follows the nodes, for ever.
 pub(super) async fn follow(shared: Rc<Shared>, mut watch: Watch) {

@@ -132,7 +132,9 @@ impl Shared {
         if object["spec"]["unschedulable"] == true {
             return Some(Refusal::Unschedulable);
         }
-        (!first && !is_ready(object)).then_some(Refusal::Taint)
+        let tainted = object["spec"]["taints"].as_array();
+        let tainted = tainted.is_some_and(|taints| !taints.is_empty());
+        (!first && (tainted || !is_ready(object))).then_some(Refusal::Taint)
     }
 }
 

@@ -380,6 +380,7 @@ fn an_evicted_pod_is_replaced_at_once() {
         let world = World::new(&["a", "b"], &[SOON], |_| {});
         world.until(10).await;
         let pod = world.deployment.pod(1).expect("it runs");
+        world.deployment.memory_pressure("a");
         pod.evict("The node was low on resource: memory.");
         world.until(20).await;
         assert_eq!(world.ready(), ["b"]);

@@ -1,0 +1,119 @@
+//! How many pods of metrics-server there are, and when.
+//!
+//! Pods are numbered in order of creation. Where there is only ever one it is
+//! called `metrics-server`; otherwise they are `metrics-server-1`,
+//! `metrics-server-2` and so on.
+
+use std::time::Duration;
+
+use super::model::{ActionKind, MetricsServer, Scenario};
+
+/// What records and rules call the only pod, or all of them.
+pub const METRICS_SERVER: &str = "metrics-server";
+
+/// More pods than this in one run are not told apart by address.
+const MOST_PODS: usize = 200;
+
+impl MetricsServer {
+    /// These settings as they are for pod number `ordinal`.
+    #[must_use]
+    pub fn of_pod(&self, ordinal: u32) -> &Self {
+        self.per_replica.get(&ordinal).unwrap_or(self)
+    }
+
+    /// Whether the pod template is another than in `before`.
+    #[must_use]
+    pub fn is_new_template(&self, before: &Self) -> bool {
+        let same = self.version == before.version
+            && self.args == before.args
+            && self.readiness == before.readiness
+            && self.liveness == before.liveness
+            && self.startup == before.startup
+            && self.termination_grace == before.termination_grace
+            && self.host_network == before.host_network
+            && self.container_port == before.container_port
+            && self.memory_limit == before.memory_limit
+            && self.start_cost == before.start_cost
+            && self.anti_affinity == before.anti_affinity;
+        !same
+    }
+}
+
+impl Scenario {
+    /// The settings of metrics-server at `at`.
+    #[must_use]
+    pub fn metrics_server_at(&self, at: Duration) -> &MetricsServer {
+        let changes = self.metrics_server_changes.iter().rev();
+        let mut begun = changes.filter(|(from, _)| *from <= at);
+        begun
+            .next()
+            .map_or(&self.metrics_server, |(_, server)| server)
+    }
+
+    /// The pod templates: from when on each holds.
+    #[must_use]
+    pub fn templates(&self) -> Vec<(Duration, &MetricsServer)> {
+        let mut templates = vec![(Duration::ZERO, &self.metrics_server)];
+        for (at, server) in &self.metrics_server_changes {
+            if templates
+                .last()
+                .is_some_and(|(_, last)| server.is_new_template(last))
+            {
+                templates.push((*at, server));
+            }
+        }
+        templates
+    }
+
+    /// The most pods that can be created: those of the beginning, and whatever
+    /// can replace one.
+    #[must_use]
+    pub fn most_pods(&self) -> usize {
+        let replicas = |server: &MetricsServer| server.replicas as usize;
+        let first = replicas(&self.metrics_server);
+        let largest = self
+            .metrics_server_changes
+            .iter()
+            .map(|(_, server)| replicas(server))
+            .fold(first, usize::max);
+        let rollouts = self.templates().len() - 1;
+        let scalings = usize::from(largest > first);
+        let drains = self
+            .actions
+            .iter()
+            .filter(|action| matches!(action.kind, ActionKind::Drain(_)))
+            .count();
+        let leaving = self.nodes.iter().filter(|node| node.leaves_at.is_some());
+        let unready = self.nodes.iter().map(|node| node.ready.0.len() - 1);
+        let losses = leaving.count() + unready.sum::<usize>();
+        let evictions = match self.can_be_evicted() {
+            true => MOST_PODS,
+            false => 0,
+        };
+        let replaced = rollouts + scalings + drains + losses;
+        (first + largest * replaced + evictions).min(MOST_PODS)
+    }
+
+    /// Whether there can be more than one pod.
+    #[must_use]
+    pub fn has_several_pods(&self) -> bool {
+        self.most_pods() > 1
+    }
+
+    /// Whether a pod can use up its node's memory: nothing limits it.
+    fn can_be_evicted(&self) -> bool {
+        let states = self.metrics_server_changes.iter().map(|(_, server)| server);
+        std::iter::once(&self.metrics_server)
+            .chain(states)
+            .any(|server| server.memory.is_some() && server.memory_limit.is_none())
+    }
+
+    /// What records and rules call pod number `ordinal`.
+    #[must_use]
+    pub fn pod_name(&self, ordinal: u32) -> String {
+        match self.has_several_pods() {
+            true => format!("{METRICS_SERVER}-{ordinal}"),
+            false => METRICS_SERVER.to_owned(),
+        }
+    }
+}
