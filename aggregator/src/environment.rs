@@ -245,6 +245,8 @@ pub enum Event<'a> {
         servable_nodes: usize,
         /// Pods that the API can answer for now.
         servable_pods: usize,
+        /// Whether they are other nodes or pods than after the tick before.
+        others: bool,
         /// Whether `metric-storage-ready` holds now.
         ready: bool,
     },

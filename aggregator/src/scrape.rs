@@ -157,6 +157,7 @@ impl Scraper {
             pods: report.pods,
             servable_nodes: report.servable_nodes,
             servable_pods: report.servable_pods,
+            others: report.others,
             ready,
         });
         self.log.verbose(6, "server.go:144", || {

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use mocks::clients::witness::Change;
 use mocks::event::{Event as Seen, Recorder as MockRecorder};
 use reports::trace::{Event, Record, Trace};
 use tokio::time::Instant;
@@ -12,7 +13,7 @@ use tokio::time::Instant;
 pub struct TraceRecorder {
     start: Instant,
     records: RefCell<Vec<Record>>,
-    wake_witness: RefCell<Option<Box<dyn Fn()>>>,
+    wake_witness: RefCell<Option<Box<dyn Fn(Change)>>>,
     faults: RefCell<BTreeMap<String, u64>>,
     silent: Cell<bool>,
 }
@@ -32,7 +33,7 @@ impl TraceRecorder {
 
     /// Has `wake` called whenever the metrics API or its readiness may have
     /// changed.
-    pub fn set_witness(&self, wake: impl Fn() + 'static) {
+    pub fn set_witness(&self, wake: impl Fn(Change) + 'static) {
         *self.wake_witness.borrow_mut() = Some(Box::new(wake));
     }
 
@@ -53,8 +54,15 @@ impl TraceRecorder {
             event,
         });
         drop(records);
-        if may_matter && let Some(wake) = &*self.wake_witness.borrow() {
-            wake();
+        if may_matter {
+            self.wake_witness(Change::Routing);
+        }
+    }
+
+    /// Has the witness look at what may have changed.
+    pub fn wake_witness(&self, change: Change) {
+        if let Some(wake) = &*self.wake_witness.borrow() {
+            wake(change);
         }
     }
 
@@ -120,12 +128,11 @@ impl MockRecorder for Named {
 }
 
 /// Whether `/readyz` or the lists of the metrics API may answer differently
-/// after this event.
+/// after this event. What a stored tick changes, only the process can tell.
 fn matters_to_the_witness(event: &Event) -> bool {
     matches!(
         event,
         Event::Serving { .. }
-            | Event::TickStored { .. }
             | Event::ApiService { .. }
             | Event::ApiServiceRegistered
             | Event::ProcessExited { .. }

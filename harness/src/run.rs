@@ -67,7 +67,7 @@ fn set_up(site: Site) -> Setup {
     Setup {
         net: simulation.net,
         links,
-        alive: Rc::clone(&simulation.fabric.alive),
+        sockets: Rc::clone(&simulation.fabric.sockets),
         start: Box::new(move || started.start()),
         observe: Box::new(move || observed.observe()),
         finish: Box::new(move || finished.finish("until")),

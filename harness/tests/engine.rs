@@ -1,13 +1,13 @@
 //! The virtual engine: what the network and the clock do to programs.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
-use firstlight::engine::fabric::{Fabric, SimulatedNetwork};
+use firstlight::engine::fabric::{Fabric, SimulatedNetwork, Sockets};
 use firstlight::engine::link::Links;
 use firstlight::engine::path::{Paths, ResolvedRule};
 use firstlight::engine::terrain::{ServiceRoute, Terrain};
@@ -43,15 +43,15 @@ where
         let client_host = net.add_host(CLIENT);
         let paths = paths(start, rules);
         let links = Rc::new(Links::new(Rc::clone(&paths)));
-        let alive = Rc::new(Cell::new(true));
-        let fabric = fabric(Rc::clone(&paths), Rc::clone(&alive));
+        let sockets = Rc::new(Sockets::new());
+        let fabric = fabric(Rc::clone(&paths), Rc::clone(&sockets));
         let for_server = SimulatedNetwork::new(server, SERVER, Rc::clone(&fabric));
         let for_client = SimulatedNetwork::new(client_host, CLIENT, fabric);
         let counting = paths;
         Setup {
             net,
             links,
-            alive,
+            sockets,
             start: Box::new(move || {
                 let tasks = Tasks::new();
                 tasks.spawn(echo(for_server, tasks.clone()));
@@ -75,7 +75,7 @@ fn paths(start: Instant, rules: Rules) -> Rc<Paths> {
     ))
 }
 
-fn fabric(paths: Rc<Paths>, alive: Rc<Cell<bool>>) -> Rc<Fabric> {
+fn fabric(paths: Rc<Paths>, sockets: Rc<Sockets>) -> Rc<Fabric> {
     let terrain = Rc::new(Terrain {
         paths,
         services: Box::new(|address| match address.port() {
@@ -87,7 +87,7 @@ fn fabric(paths: Rc<Paths>, alive: Rc<Cell<bool>>) -> Rc<Fabric> {
         names: BTreeMap::from([("node-a".to_owned(), vec![SERVER])]),
         name_server: SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 96, 0, 10)), 53),
     });
-    Rc::new(Fabric { terrain, alive })
+    Rc::new(Fabric { terrain, sockets })
 }
 
 async fn echo(network: SimulatedNetwork, tasks: Tasks) {
@@ -289,7 +289,7 @@ fn tasks_that_wake_each_other_for_ever_are_reported_as_stuck() {
     let result = virtual_time::run(Duration::from_secs(1), |start| Setup {
         net: virtual_time::network(),
         links: Rc::new(Links::new(paths(start, vec![(NOW, vec![])]))),
-        alive: Rc::new(Cell::new(true)),
+        sockets: Rc::new(Sockets::new()),
         start: Box::new(|| {
             Tasks::new().spawn(async {
                 loop {

@@ -72,6 +72,8 @@ pub struct StoreReport {
     pub servable_nodes: usize,
     /// Pods all of whose containers have two points.
     pub servable_pods: usize,
+    /// Whether other nodes or pods than before have two points.
+    pub others: bool,
     /// For the log, all at verbosity 2.
     pub notes: Vec<StoreNote>,
 }
@@ -130,6 +132,7 @@ impl Store {
     /// Replaces everything by `batch`, keeping of the old what makes pairs.
     pub fn store(&mut self, batch: MetricsBatch) -> StoreReport {
         let before = (self.node_ready(), self.pod_ready());
+        let servable = self.servable();
         let mut report = StoreReport {
             nodes: batch.nodes.len(),
             pods: batch.pods.len(),
@@ -141,6 +144,7 @@ impl Store {
             nodes: report.servable_nodes,
             containers,
         });
+        report.others = servable != self.servable();
         let after = (self.node_ready(), self.pod_ready());
         if self.logs_readiness_changes && after != before {
             let (nodes, pods) = after;
@@ -149,6 +153,18 @@ impl Store {
                 .push(StoreNote::ReadinessChanged { nodes, pods });
         }
         report
+    }
+
+    /// Nodes with two points, and pods with the number of their containers
+    /// that have two, where there are any.
+    fn servable(&self) -> (Vec<Rc<str>>, Vec<(PodRef, usize)>) {
+        let nodes = self.nodes.iter();
+        let nodes = nodes.filter(|node| node.pair.previous.is_some());
+        let pods = self.pods.iter().filter(|pod| pod.paired > 0);
+        (
+            nodes.map(|node| Rc::clone(&node.name)).collect(),
+            pods.map(|pod| (pod.pod.clone(), pod.paired)).collect(),
+        )
     }
 
     /// Source: `node.go: (*nodeStorage).Store`.

@@ -25,9 +25,52 @@ use super::{Engine, virtual_time};
 pub struct Fabric {
     /// Path rules, service addresses, names.
     pub terrain: Rc<Terrain>,
+    /// What the event loop and the sockets tell each other.
+    pub sockets: Rc<Sockets>,
+}
+
+/// What the event loop and the sockets tell each other.
+#[derive(Debug)]
+pub struct Sockets {
     /// Cleared when the simulation ends: sockets that outlive it, in values
     /// that are dropped late, must not call into a network that is gone.
-    pub alive: Rc<Cell<bool>>,
+    pub alive: Cell<bool>,
+    /// Set by every call on a socket: there may be packets to send. Asking
+    /// every machine for its packets is what costs most with many machines.
+    pub used: Cell<bool>,
+}
+
+impl Default for Sockets {
+    fn default() -> Self {
+        Self {
+            alive: Cell::new(true),
+            used: Cell::new(true),
+        }
+    }
+}
+
+impl Sockets {
+    /// The sockets of a simulation that begins.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Makes `host` the one that the next call on a socket acts on.
+    fn enter(&self, host: HostId) {
+        self.used.set(true);
+        turmoil_net::set_current(host);
+    }
+
+    /// Drops a socket of `host`; leaks it if the network is gone.
+    fn close<T>(&self, host: HostId, socket: Option<T>) {
+        if self.alive.get() {
+            self.enter(host);
+            drop(socket);
+        } else {
+            std::mem::forget(socket);
+        }
+    }
 }
 
 /// The simulated machines of one world.
@@ -47,7 +90,7 @@ impl Simulation {
             net: virtual_time::network(),
             fabric: Rc::new(Fabric {
                 terrain,
-                alive: Rc::new(Cell::new(true)),
+                sockets: Rc::new(Sockets::new()),
             }),
             hosts: BTreeMap::new(),
         }
@@ -83,7 +126,7 @@ impl SimulatedNetwork {
         Box::new(SimulatedStream {
             stream: Some(stream),
             host: self.host,
-            alive: Rc::clone(&self.fabric.alive),
+            sockets: Rc::clone(&self.fabric.sockets),
         })
     }
 }
@@ -103,7 +146,7 @@ impl Network for SimulatedNetwork {
             }
             let connect = OnHost {
                 host: network.host,
-                alive: Rc::clone(&network.fabric.alive),
+                sockets: Rc::clone(&network.fabric.sockets),
                 future: Some(TcpStream::connect(address).boxed_local()),
             };
             Ok(network.adopt(connect.await?))
@@ -116,11 +159,11 @@ impl Network for SimulatedNetwork {
         async move {
             let bind = OnHost {
                 host: network.host,
-                alive: Rc::clone(&network.fabric.alive),
+                sockets: Rc::clone(&network.fabric.sockets),
                 future: Some(TcpListener::bind(address).boxed_local()),
             };
             let listener = bind.await?;
-            turmoil_net::set_current(network.host);
+            network.fabric.sockets.enter(network.host);
             let address = listener.local_addr()?;
             Ok(Box::new(SimulatedListener {
                 listener: Some(listener),
@@ -139,7 +182,7 @@ impl Network for SimulatedNetwork {
 /// A future whose every poll, and whose drop, happen on one host.
 struct OnHost<F> {
     host: HostId,
-    alive: Rc<Cell<bool>>,
+    sockets: Rc<Sockets>,
     future: Option<F>,
 }
 
@@ -147,7 +190,7 @@ impl<F: Future + Unpin> Future for OnHost<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        turmoil_net::set_current(self.host);
+        self.sockets.enter(self.host);
         let future = self.future.as_mut().expect("only drop takes the future");
         Pin::new(future).poll(cx)
     }
@@ -155,29 +198,19 @@ impl<F: Future + Unpin> Future for OnHost<F> {
 
 impl<F> Drop for OnHost<F> {
     fn drop(&mut self) {
-        drop_on_host(self.host, &self.alive, self.future.take());
-    }
-}
-
-/// Drops a socket with its own host current; leaks it if the network is gone.
-fn drop_on_host<T>(host: HostId, alive: &Cell<bool>, value: Option<T>) {
-    if alive.get() {
-        turmoil_net::set_current(host);
-        drop(value);
-    } else {
-        std::mem::forget(value);
+        self.sockets.close(self.host, self.future.take());
     }
 }
 
 struct SimulatedStream {
     stream: Option<TcpStream>,
     host: HostId,
-    alive: Rc<Cell<bool>>,
+    sockets: Rc<Sockets>,
 }
 
 impl SimulatedStream {
     fn on_host(&mut self) -> Pin<&mut TcpStream> {
-        turmoil_net::set_current(self.host);
+        self.sockets.enter(self.host);
         Pin::new(self.stream.as_mut().expect("only drop takes the stream"))
     }
 }
@@ -212,7 +245,7 @@ impl AsyncWrite for SimulatedStream {
 
 impl Drop for SimulatedStream {
     fn drop(&mut self) {
-        drop_on_host(self.host, &self.alive, self.stream.take());
+        self.sockets.close(self.host, self.stream.take());
     }
 }
 
@@ -224,7 +257,7 @@ struct SimulatedListener {
 
 impl Listener for SimulatedListener {
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(BoxStream, SocketAddr)>> {
-        turmoil_net::set_current(self.network.host);
+        self.network.fabric.sockets.enter(self.network.host);
         let listener = self
             .listener
             .as_ref()
@@ -242,10 +275,10 @@ impl Listener for SimulatedListener {
 
 impl Drop for SimulatedListener {
     fn drop(&mut self) {
-        drop_on_host(
-            self.network.host,
-            &self.network.fabric.alive,
-            self.listener.take(),
-        );
+        let network = &self.network;
+        network
+            .fabric
+            .sockets
+            .close(network.host, self.listener.take());
     }
 }

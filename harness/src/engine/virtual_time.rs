@@ -17,16 +17,19 @@ use std::collections::BinaryHeap;
 use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use tokio::task::LocalSet;
 use tokio::time::{Instant, Sleep};
 use turmoil_net::{EnterGuard, KernelConfig, Net, Packet};
 
+use super::fabric::Sockets;
 use super::link::{Fate, Links, reset_for};
 
-/// Rounds of the loop at one virtual instant after which the simulation is
+/// Turns of the tasks at one virtual instant after which the simulation is
 /// taken to be stuck: far more than any legitimate burst needs.
 const ROUNDS_AT_ONE_INSTANT: u64 = 2_000_000;
 
@@ -56,8 +59,8 @@ pub struct Setup {
     pub net: Net,
     /// The paths between them.
     pub links: Rc<Links>,
-    /// Cleared when the network goes away; see `Fabric::alive`.
-    pub alive: Rc<std::cell::Cell<bool>>,
+    /// What the machines' sockets tell the loop, and the reverse.
+    pub sockets: Rc<Sockets>,
     /// Starts the first tasks; runs inside the simulation.
     pub start: Box<dyn FnOnce()>,
     /// Called after each instant at which something happened.
@@ -107,6 +110,8 @@ pub fn run(until: Duration, setup: impl FnOnce(Instant) -> Setup) -> Result<(), 
             tasks: &mut { tasks },
             guard: &guard,
             links: &setup.links,
+            sockets: &setup.sockets,
+            turn: None,
             observe: setup.observe,
             start,
             on_the_way: BinaryHeap::new(),
@@ -119,7 +124,7 @@ pub fn run(until: Duration, setup: impl FnOnce(Instant) -> Setup) -> Result<(), 
         }
         .await;
         (setup.finish)();
-        setup.alive.set(false);
+        setup.sockets.alive.set(false);
         drop(guard);
         result
     })
@@ -129,6 +134,9 @@ struct EventLoop<'a> {
     tasks: &'a mut LocalSet,
     guard: &'a EnterGuard,
     links: &'a Links,
+    sockets: &'a Sockets,
+    /// Tells whether tasks were woken during their turn; made at the first poll.
+    turn: Option<Arc<Turn>>,
     observe: Box<dyn FnMut()>,
     start: Instant,
     on_the_way: BinaryHeap<Reverse<Arrival>>,
@@ -138,6 +146,23 @@ struct EventLoop<'a> {
     end: Pin<Box<Sleep>>,
     instant: Instant,
     rounds: u64,
+}
+
+/// The waker of the tasks, which remembers that it was called.
+struct Turn {
+    woken: AtomicBool,
+    runtime: Waker,
+}
+
+impl Wake for Turn {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.woken.store(true, Ordering::Relaxed);
+        self.runtime.wake_by_ref();
+    }
 }
 
 /// A packet on its way. Packets that arrive together are delivered in the
@@ -154,11 +179,9 @@ impl Future for EventLoop<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         loop {
-            if let Err(stuck) = this.count_round() {
+            if let Err(stuck) = this.run_tasks(cx) {
                 return Poll::Ready(Err(stuck));
             }
-            // The set wakes this future when it has more to run than one turn allows.
-            let _ = Pin::new(&mut *this.tasks).poll(cx);
             this.send();
             if !this.deliver() {
                 break;
@@ -194,8 +217,32 @@ impl EventLoop<'_> {
         Ok(())
     }
 
+    /// Runs tasks until none is ready. The set returns after a limited number
+    /// of them and wakes its waker if there are more.
+    fn run_tasks(&mut self, cx: &Context<'_>) -> Result<(), Stuck> {
+        let turn = Arc::clone(match &mut self.turn {
+            Some(turn) if turn.runtime.will_wake(cx.waker()) => turn,
+            turn => turn.insert(Arc::new(Turn {
+                woken: AtomicBool::new(false),
+                runtime: cx.waker().clone(),
+            })),
+        });
+        let waker = Waker::from(Arc::clone(&turn));
+        loop {
+            self.count_round()?;
+            turn.woken.store(false, Ordering::Relaxed);
+            let _ = Pin::new(&mut *self.tasks).poll(&mut Context::from_waker(&waker));
+            if !turn.woken.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+        }
+    }
+
     /// Puts every packet that tasks sent on its way.
     fn send(&mut self) {
+        if !self.sockets.used.take() {
+            return;
+        }
         self.guard.egress_all(&mut self.sent);
         for packet in self.sent.drain(..) {
             let (packet, at) = match self.links.fate(&packet) {
@@ -227,6 +274,10 @@ impl EventLoop<'_> {
             let Reverse(arrival) = self.on_the_way.pop().expect("peeked");
             self.guard.deliver(arrival.packet);
             any = true;
+        }
+        if any {
+            // TCP answers what arrived.
+            self.sockets.used.set(true);
         }
         any
     }

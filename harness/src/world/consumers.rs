@@ -290,7 +290,8 @@ fn start_witness(site: &Site, machines: &Machines) {
     };
     let witness = Witness::start(&host, &config, &recorder);
     let witness = site.witness.get_or_init(|| witness).clone();
-    site.recorder.set_witness(move || witness.look());
+    site.recorder
+        .set_witness(move |change| witness.look(change));
 }
 
 /// Where the only pod serves; several are shown to the witness when they have

@@ -12,6 +12,7 @@ use aggregator::klog;
 use aggregator::pace::Pace;
 use aggregator::process;
 use futures_util::future::{FutureExt, LocalBoxFuture};
+use mocks::clients::witness::Change;
 use mocks::pod::{ContainerRuntime, Exit, RunningContainer};
 use reports::trace::Event;
 use seam::{Files, Host, Tasks};
@@ -224,8 +225,15 @@ struct ProcessObserver {
 impl Observer for ProcessObserver {
     fn event(&self, event: Reported<'_>) {
         self.memory.take(|gauge| gauge.observe(&event));
+        let stored = match event {
+            Reported::TickStored { others, .. } => Some(Change::Stored { others }),
+            _ => None,
+        };
         if let Some(event) = translate(event) {
             self.recorder.push(&self.host, event);
+        }
+        if let Some(change) = stored {
+            self.recorder.wake_witness(change);
         }
     }
 

@@ -4,7 +4,7 @@
 //! a client only tells when it was first seen.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -32,11 +32,24 @@ pub struct WitnessConfig {
     pub readiness: &'static str,
     /// The API server, as somebody who may list everything.
     pub api_server: ApiAccess,
-    /// How long after [`Witness::look`] it looks a second time: longer than a
+    /// How long after [`Change::Routing`] it looks a second time: longer than a
     /// change takes from the API server's store to its routing.
     pub settle: Duration,
     /// How long it waits for an answer.
     pub patience: Duration,
+}
+
+/// What may have changed, hence where the witness looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// Anything, on either side of the aggregation layer.
+    Routing,
+    /// A tick was stored: `/readyz`, and the lists if other subjects than
+    /// before can be served.
+    Stored {
+        /// Whether they are others.
+        others: bool,
+    },
 }
 
 /// A handle to the witness. Cloning gives another.
@@ -50,7 +63,17 @@ struct Shared {
     settle: Duration,
     patience: Duration,
     recorder: Rc<dyn Recorder>,
-    bells: RefCell<Vec<Rc<Notify>>>,
+    bells: RefCell<Vec<Rc<Bell>>>,
+}
+
+/// Calls the witness to one of its places.
+#[derive(Debug)]
+struct Bell {
+    rung: Notify,
+    /// Whether the place is a list, and not `/readyz`.
+    is_list: bool,
+    /// Whether to look again after [`WitnessConfig::settle`].
+    twice: Cell<bool>,
 }
 
 /// What was seen at one place.
@@ -106,7 +129,11 @@ impl Witness {
             host: recorded_as.to_owned(),
             last: None,
         };
-        let bell = Rc::new(Notify::new());
+        let bell = Rc::new(Bell {
+            rung: Notify::new(),
+            is_list: path == NODES || path == PODS,
+            twice: Cell::new(true),
+        });
         shared.bells.borrow_mut().push(Rc::clone(&bell));
         let settle = shared.settle;
         shared
@@ -116,9 +143,11 @@ impl Witness {
 
     /// Something may have changed: look. Calls that come while it looks are
     /// answered by one more look.
-    pub fn look(&self) {
+    pub fn look(&self, change: Change) {
         for bell in &*self.shared.bells.borrow() {
-            bell.notify_one();
+            if !bell.is_list || change != (Change::Stored { others: false }) {
+                bell.ring(change == Change::Routing);
+            }
         }
     }
 }
@@ -126,6 +155,15 @@ impl Witness {
 impl std::fmt::Debug for Witness {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Witness").finish_non_exhaustive()
+    }
+}
+
+impl Bell {
+    fn ring(&self, twice: bool) {
+        if twice {
+            self.twice.set(true);
+        }
+        self.rung.notify_one();
     }
 }
 
@@ -139,12 +177,14 @@ struct Place {
 }
 
 impl Place {
-    async fn watch(mut self, bell: &Notify, settle: Duration) {
+    async fn watch(mut self, bell: &Bell, settle: Duration) {
         loop {
             self.look().await;
-            sleep(settle).await;
-            self.look().await;
-            bell.notified().await;
+            if bell.twice.take() {
+                sleep(settle).await;
+                self.look().await;
+            }
+            bell.rung.notified().await;
         }
     }
 
@@ -238,14 +278,18 @@ mod tests {
             let (backend, api) = (plain("10.42.0.9:10250"), plain("10.43.0.1:443"));
             let available = Rc::new(Cell::new(false));
             let now = Rc::clone(&available);
-            let handler = move |request: &http::Request<_>| match (request.uri().path(), now.get())
-            {
-                (_, false) => answer(503, "service unavailable\n"),
-                (NODES, true) => answer(200, r#"{"items":[{"metadata":{"name":"pi"}}]}"#),
-                _ => answer(
-                    200,
-                    r#"{"items":[{"metadata":{"namespace":"load","name":"p"}}]}"#,
-                ),
+            let asked: Rc<Cell<u32>> = Rc::default();
+            let count = Rc::clone(&asked);
+            let handler = move |request: &http::Request<_>| {
+                count.set(count.get() + 1);
+                match (request.uri().path(), now.get()) {
+                    (_, false) => answer(503, "service unavailable\n"),
+                    (NODES, true) => answer(200, r#"{"items":[{"metadata":{"name":"pi"}}]}"#),
+                    _ => answer(
+                        200,
+                        r#"{"items":[{"metadata":{"namespace":"load","name":"p"}}]}"#,
+                    ),
+                }
             };
             serve(&host, api.address, Rc::new(handler)).await;
             let access = |target: &Rc<_>| ApiAccess {
@@ -264,12 +308,19 @@ mod tests {
             let recorder = Rc::clone(&recording) as Rc<dyn Recorder>;
             let witness = Witness::start(&host, &config, &recorder);
             sleep(Duration::from_secs(1)).await;
-            witness.look();
+            witness.look(Change::Routing);
             sleep(Duration::from_millis(20)).await;
             available.set(true);
             sleep(Duration::from_secs(1)).await;
-            witness.look();
-            sleep(Duration::from_secs(1)).await;
+            let mut requests_after = async |change| {
+                let before = asked.get();
+                witness.look(change);
+                sleep(Duration::from_secs(1)).await;
+                asked.get() - before
+            };
+            assert_eq!(requests_after(Change::Stored { others: false }).await, 0);
+            assert_eq!(requests_after(Change::Stored { others: true }).await, 2);
+            assert_eq!(requests_after(Change::Routing).await, 4);
 
             let mut seen = recording.picked(|event| match event {
                 Event::Witness {
