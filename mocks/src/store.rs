@@ -15,7 +15,12 @@ use std::rc::Rc;
 use bytes::Bytes;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use tokio::sync::mpsc;
+
+mod watching;
+
+pub use watching::Watch;
+
+use watching::{Reader, Watcher};
 
 /// How many changes of one resource can be watched from after the fact. A real
 /// watch cache holds between 100 and 100,000, by demand; etcd forgets what is
@@ -43,24 +48,6 @@ struct Table {
     /// The newest version that `history` no longer tells of.
     forgotten: u64,
     watchers: Vec<Watcher>,
-}
-
-/// Where changes go.
-enum Watcher {
-    /// A part of the cluster: it is told of everything.
-    Part(mpsc::UnboundedSender<Rc<Change>>),
-    /// A client that may never read: it is cut off when it falls behind.
-    Client(mpsc::Sender<Rc<Change>>),
-}
-
-impl Watcher {
-    /// Returns whether it goes on watching.
-    fn tell(&self, change: &Rc<Change>) -> bool {
-        match self {
-            Self::Part(sender) => sender.send(Rc::clone(change)).is_ok(),
-            Self::Client(sender) => sender.try_send(Rc::clone(change)).is_ok(),
-        }
-    }
 }
 
 /// What happened to an object.
@@ -186,23 +173,24 @@ impl Store {
     /// Watches a resource from now on.
     #[must_use]
     pub fn watch(&self, resource: &str) -> Watch {
-        Watch {
-            backlog: VecDeque::new(),
-            live: self.inner.borrow_mut().table(resource).subscribe(),
-        }
+        let mut inner = self.inner.borrow_mut();
+        inner
+            .table(resource)
+            .subscribe(VecDeque::new(), Reader::Part)
     }
 
     /// Watches a resource from now on for somebody who may never read: see
     /// [`Watch::next_unless_behind`].
     pub(crate) fn watch_reading(&self, resource: &str) -> Watch {
-        Watch {
-            backlog: VecDeque::new(),
-            live: self.inner.borrow_mut().table(resource).subscribe_client(),
-        }
+        let mut inner = self.inner.borrow_mut();
+        inner
+            .table(resource)
+            .subscribe(VecDeque::new(), Reader::Client)
     }
 
     /// Watches a resource for what happens after `resource_version`. Whoever
-    /// does not read is cut off when more has happened than the history holds.
+    /// does not read is cut off some time after more has happened than the
+    /// history holds.
     ///
     /// # Errors
     ///
@@ -215,10 +203,8 @@ impl Store {
         let table = inner.table(resource);
         let seen = |change: &Rc<Change>| change.resource_version <= resource_version;
         let from = table.history.partition_point(seen);
-        Ok(Watch {
-            backlog: table.history.range(from..).cloned().collect(),
-            live: table.subscribe_client(),
-        })
+        let missed = table.history.range(from..).cloned().collect();
+        Ok(table.subscribe(missed, Reader::Client))
     }
 
     /// The version of the latest change to anything.
@@ -324,16 +310,10 @@ impl Table {
         self.history.push_back(change);
     }
 
-    fn subscribe(&mut self) -> Live {
-        let (sender, receiver) = mpsc::unbounded_channel();
-        self.watchers.push(Watcher::Part(sender));
-        Live::Part(receiver)
-    }
-
-    fn subscribe_client(&mut self) -> Live {
-        let (sender, receiver) = mpsc::channel(HISTORY);
-        self.watchers.push(Watcher::Client(sender));
-        Live::Client(receiver)
+    fn subscribe(&mut self, missed: VecDeque<Rc<Change>>, reader: Reader) -> Watch {
+        let (watcher, watch) = watching::pair(missed, reader);
+        self.watchers.push(watcher);
+        watch
     }
 }
 
@@ -399,51 +379,6 @@ fn members(object: &Value, wanted: impl Fn(&str) -> bool) -> Bytes {
         serde_json::to_writer(&mut out, value).expect("a JSON value always serialises");
     }
     out.into()
-}
-
-/// A stream of changes to one resource.
-#[derive(Debug)]
-pub struct Watch {
-    backlog: VecDeque<Rc<Change>>,
-    live: Live,
-}
-
-#[derive(Debug)]
-enum Live {
-    Part(mpsc::UnboundedReceiver<Rc<Change>>),
-    Client(mpsc::Receiver<Rc<Change>>),
-}
-
-impl Watch {
-    /// The next change; for ever pending once the store is gone.
-    ///
-    /// Dropping the future loses nothing.
-    pub async fn next(&mut self) -> Rc<Change> {
-        match self.next_unless_behind().await {
-            Some(change) => change,
-            None => std::future::pending().await,
-        }
-    }
-
-    /// The next change; `None` if the watch fell so far behind that it was cut
-    /// off.
-    pub(crate) async fn next_unless_behind(&mut self) -> Option<Rc<Change>> {
-        if let Some(change) = self.backlog.pop_front() {
-            return Some(change);
-        }
-        match &mut self.live {
-            Live::Part(receiver) => receiver.recv().await,
-            Live::Client(receiver) => receiver.recv().await,
-        }
-    }
-
-    /// The next change if one has already happened.
-    pub fn try_next(&mut self) -> Option<Rc<Change>> {
-        self.backlog.pop_front().or_else(|| match &mut self.live {
-            Live::Part(receiver) => receiver.try_recv().ok(),
-            Live::Client(receiver) => receiver.try_recv().ok(),
-        })
-    }
 }
 
 /// An object's key within its resource, ordered as etcd orders them.

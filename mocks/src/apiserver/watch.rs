@@ -40,8 +40,8 @@ const MIN_TIMEOUT: Duration = Duration::from_secs(1800);
 const PIECE: usize = 32 * 1024;
 
 /// Answers a WATCH with a stream of events. A client that does not read falls
-/// behind; when more has happened than the history holds its watch ends, as a
-/// watch cache ends one that it cannot hand an event in time.
+/// behind; some time after more has happened than the history holds its watch
+/// ends, as a watch cache ends one that it cannot hand an event in time.
 ///
 /// Source: apiserver `pkg/storage/cacher/cache_watcher.go: add`.
 pub(crate) fn watch(

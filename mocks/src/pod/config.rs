@@ -57,7 +57,7 @@ pub struct PodConfig {
     /// seconds.
     pub termination_grace: Duration,
     /// Whether the kubelet starts the container again (`restartPolicy:
-    /// Always`). If not, only [`Pod::start`] does.
+    /// Always`). If not, only [`Pod::start`](super::Pod::start) does.
     pub restart: bool,
     /// How quickly the kubelet acts on exits.
     pub restart_timing: RestartTiming,
