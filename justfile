@@ -26,6 +26,14 @@ bench:
     cargo bench -p firstlight --bench simulation
     cargo bench -p firstlight-aggregator --bench decode
 
+# CPU per tick and peak memory of any metrics-server: just bench-sut 'COMMAND'; ours if absent
+bench-sut COMMAND="":
+    scripts/bench-sut {{quote(COMMAND)}}
+
+# Serve a scenario on loopback in real time, for kubectl
+serve FILE *ARGS:
+    cargo run --release -- serve {{FILE}} {{ARGS}}
+
 # Review changed snapshots (needs cargo-insta)
 review:
     cargo insta review

@@ -41,6 +41,7 @@ pub fn case(scenario: &Scenario) -> Case {
                 what: change.what,
             })
             .collect(),
+        subject: None,
     }
 }
 

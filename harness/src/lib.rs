@@ -11,6 +11,7 @@
 //! - [`record`]: from what happens to the trace;
 //! - [`changes`], [`brief`]: what the judge is told;
 //! - [`run`]: all of it;
+//! - [`serve`]: the same on loopback, in real time;
 //! - [`cli`]: the command.
 
 pub mod brief;
@@ -22,4 +23,5 @@ pub mod record;
 pub mod run;
 pub mod scenario;
 pub mod seed;
+pub mod serve;
 pub mod world;

@@ -14,6 +14,8 @@ pub struct TraceRecorder {
     start: Instant,
     records: RefCell<Vec<Record>>,
     wake_witness: RefCell<Option<Box<dyn Fn(Change)>>>,
+    follower: RefCell<Option<Box<dyn Fn(&Record)>>>,
+    overhearer: RefCell<Option<Rc<dyn MockRecorder>>>,
     faults: RefCell<BTreeMap<String, u64>>,
     silent: Cell<bool>,
 }
@@ -26,6 +28,8 @@ impl TraceRecorder {
             start,
             records: RefCell::new(Vec::with_capacity(512)),
             wake_witness: RefCell::new(None),
+            follower: RefCell::new(None),
+            overhearer: RefCell::new(None),
             faults: RefCell::default(),
             silent: Cell::new(false),
         })
@@ -35,6 +39,23 @@ impl TraceRecorder {
     /// changed.
     pub fn set_witness(&self, wake: impl Fn(Change) + 'static) {
         *self.wake_witness.borrow_mut() = Some(Box::new(wake));
+    }
+
+    /// Has `follow` called with every record as it is made.
+    pub fn set_follower(&self, follow: impl Fn(&Record) + 'static) {
+        *self.follower.borrow_mut() = Some(Box::new(follow));
+    }
+
+    /// Lets `overhearer` hear, after this recorder, all that stand-ins tell.
+    pub fn set_overhearer(&self, overhearer: Rc<dyn MockRecorder>) {
+        *self.overhearer.borrow_mut() = Some(overhearer);
+    }
+
+    /// Has the witness look at what may have changed.
+    pub fn wake_witness(&self, change: Change) {
+        if let Some(wake) = &*self.wake_witness.borrow() {
+            wake(change);
+        }
     }
 
     /// Appends an event that happened on `host` now.
@@ -47,22 +68,19 @@ impl TraceRecorder {
         let seq = records.len() as u64;
         let t = u64::try_from(self.start.elapsed().as_nanos())
             .expect("a run is shorter than five centuries");
-        records.push(Record {
+        let record = Record {
             t,
             seq,
             host: host.to_owned(),
             event,
-        });
+        };
+        if let Some(follow) = &*self.follower.borrow() {
+            follow(&record);
+        }
+        records.push(record);
         drop(records);
         if may_matter {
             self.wake_witness(Change::Routing);
-        }
-    }
-
-    /// Has the witness look at what may have changed.
-    pub fn wake_witness(&self, change: Change) {
-        if let Some(wake) = &*self.wake_witness.borrow() {
-            wake(change);
         }
     }
 
@@ -117,7 +135,9 @@ impl MockRecorder for Named {
         match event {
             Seen::Fault { fault } => self.recorder.fault(host, &fault),
             event => {
-                let mut event = translate(event);
+                let Some(mut event) = translate(event) else {
+                    return;
+                };
                 if let Event::Response { observer, .. } = &mut event {
                     observer.clone_from(&self.name);
                 }
@@ -142,15 +162,25 @@ fn matters_to_the_witness(event: &Event) -> bool {
 
 impl MockRecorder for TraceRecorder {
     fn record(&self, host: &str, event: Seen) {
+        let overhearer = self.overhearer.borrow().clone();
+        let overheard = overhearer.map(|overhearer| (overhearer, event.clone()));
         match event {
             Seen::Fault { fault } => self.fault(host, &fault),
-            event => self.push(host, translate(event)),
+            event => {
+                if let Some(event) = translate(event) {
+                    self.push(host, event);
+                }
+            }
+        }
+        if let Some((overhearer, event)) = overheard {
+            overhearer.record(host, event);
         }
     }
 }
 
-fn translate(event: Seen) -> Event {
-    match event {
+/// A record of it; `None` for what a trace does not hold.
+fn translate(event: Seen) -> Option<Event> {
+    Some(match event {
         Seen::Response {
             observer,
             target,
@@ -234,5 +264,7 @@ fn translate(event: Seen) -> Event {
         Seen::Fault { fault } => Event::FaultHit { fault },
         Seen::NotModelled { request } => Event::NotModelled { request },
         Seen::KubeletServed { status } => Event::KubeletServed { status },
-    }
+        // The process itself tells when its informers are synced.
+        Seen::WatchRequested { .. } => return None,
+    })
 }

@@ -205,6 +205,14 @@ pub enum Event {
         /// Its name, as the world gave it to the stand-in.
         fault: String,
     },
+    /// A client began to watch a resource, which client-go's informers do once
+    /// they hold the first list.
+    WatchRequested {
+        /// Who: `system:serviceaccount:kube-system:metrics-server`.
+        user: String,
+        /// What: `nodes`.
+        resource: String,
+    },
     /// A kubelet answered or refused a scrape.
     KubeletServed {
         /// Status; 0 when no HTTP answer was given.

@@ -59,6 +59,9 @@ pub struct Case {
     /// What the scenario changes during the run, worded as the trace's
     /// `changed` events are. One that never happens makes a run inconclusive.
     pub changes: Vec<Change>,
+    /// Which metrics-server was judged, where the run was not simulated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
 }
 
 /// A probe's timing.

@@ -61,6 +61,10 @@ pub struct ScenarioRecord {
     pub file: String,
     /// Digest of the file: `sha256:…`
     pub input_digest: String,
+    /// Which metrics-server was judged in real time; absent where it was
+    /// simulated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
     /// The worst verdict of its runs; null if it was not run.
     pub verdict: Option<Verdict>,
     /// Whether every run passed.
@@ -189,6 +193,7 @@ impl From<&ScenarioJudgement> for ScenarioRecord {
             name: scenario.case.name.clone(),
             file: scenario.case.file.clone(),
             input_digest: sha256(&scenario.case.input_digest),
+            subject: scenario.case.subject.clone(),
             verdict: scenario.finding().map(|finding| finding.verdict),
             passed: scenario.passed(),
             outcome: scenario.outcome(),

@@ -1,6 +1,7 @@
 //! The `firstlight` command: arguments in, exit code out.
 //!
 //! - [`run`]: `firstlight run`, simulate and judge;
+//! - [`serve`]: `firstlight serve`, on loopback in real time;
 //! - [`trace`]: `firstlight trace`, one run's trace;
 //! - [`check`]: `firstlight check`, validate only;
 //! - [`new`], [`list`], [`presets`], [`schema`]: the library and the language;
@@ -15,6 +16,7 @@ pub mod output;
 pub mod presets;
 pub mod run;
 pub mod schema;
+pub mod serve;
 pub mod trace;
 
 use std::process::ExitCode;
@@ -41,16 +43,19 @@ Examples:
   firstlight run scenarios/k3s/first-boot.yaml       one scenario, full report
   firstlight run my.yaml --seeds 1..50 --report json=out.json
   firstlight trace my.yaml --seed 7 | sha256sum      the digest that the report shows
+  firstlight serve my.yaml --kubeconfig k.yaml       the same on loopback, for kubectl
   firstlight new slow-disk --preset k3s-1.36         a scenario to begin with
 
 Exit codes: 0 every expectation held, 1 one did not, 2 usage, 3 invalid scenario,
 4 nothing to run, 6 inconclusive, 7 nondeterminism, 70 a defect in firstlight,
-74 a file could not be written.";
+74 a file could not be written or an address is taken, 143 SIGTERM.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Simulate scenarios and judge them
     Run(run::Arguments),
+    /// Serve a scenario on loopback in real time: to kubectl, and to any metrics-server
+    Serve(serve::Arguments),
     /// Print one run's trace as JSON lines; its SHA-256 is the report's digest
     Trace(trace::Arguments),
     /// Validate scenarios without simulating them
@@ -88,6 +93,7 @@ pub fn main() -> ExitCode {
     }
     let exit = match cli.command {
         Command::Run(arguments) => run::run(&arguments),
+        Command::Serve(arguments) => serve::run(&arguments),
         Command::Trace(arguments) => trace::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::New(arguments) => new::run(&arguments),

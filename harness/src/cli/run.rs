@@ -74,9 +74,15 @@ pub fn run(arguments: &Arguments) -> Exit {
             &format!("cannot write to standard output: {error}"),
         );
     }
-    let document = Document::new(&judgements, status.clone()).to_json();
+    write_reports(sinks, &Document::new(&judgements, status))
+}
+
+/// Writes every report. Returns the exit that the document names, unless a
+/// report cannot be written.
+pub(super) fn write_reports(sinks: Vec<(PathBuf, ReportFile)>, document: &Document) -> Exit {
+    let json = document.to_json();
     for (path, sink) in sinks {
-        if let Err(error) = sink.write(&document) {
+        if let Err(error) = sink.write(&json) {
             return complain(
                 Exit::Io,
                 &format!("cannot write {}: {error}", path.display()),
@@ -85,7 +91,7 @@ pub fn run(arguments: &Arguments) -> Exit {
     }
     Exit::ALL
         .into_iter()
-        .find(|exit| exit.code() == status.code)
+        .find(|exit| exit.code() == document.exit.code)
         .unwrap_or(Exit::Internal)
 }
 
@@ -110,7 +116,7 @@ fn load_all(files: &[PathBuf]) -> Result<Vec<Scenario>, Exit> {
 
 /// Opens every report, so that a path that cannot be written is known before
 /// anything is simulated.
-fn open_reports(paths: &[PathBuf]) -> Result<Vec<(PathBuf, ReportFile)>, Exit> {
+pub(super) fn open_reports(paths: &[PathBuf]) -> Result<Vec<(PathBuf, ReportFile)>, Exit> {
     let open = |path: &PathBuf| match ReportFile::create(path) {
         Ok(file) => Ok((path.clone(), file)),
         Err(error) => {
@@ -204,7 +210,7 @@ fn parse_seeds(text: &str) -> Result<SeedRange, String> {
     Ok(SeedRange(first, last))
 }
 
-fn parse_report(text: &str) -> Result<PathBuf, String> {
+pub(super) fn parse_report(text: &str) -> Result<PathBuf, String> {
     match text.split_once('=') {
         Some(("json", path)) if !path.is_empty() => Ok(PathBuf::from(path)),
         Some(("json", _)) => Err("name a file: json=result.json".to_owned()),

@@ -4,46 +4,15 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::Duration;
 
 use tokio::time::Instant;
 use turmoil_net::{Packet, TcpFlags, TcpSegment, Transport};
 
-use super::path::{Passage, Paths};
-
-/// First retransmission time-out of an established connection. Source: Linux
-/// `include/net/tcp.h`, `TCP_RTO_MIN`.
-const DATA_RTO: Duration = Duration::from_millis(200);
-/// First retransmission time-out of a connection attempt. Source: Linux
-/// `include/net/tcp.h`, `TCP_TIMEOUT_INIT`.
-const SYN_RTO: Duration = Duration::from_secs(1);
-/// Upper bound of any retransmission time-out. Source: `TCP_RTO_MAX`.
-const RTO_MAX: Duration = Duration::from_secs(120);
-/// Retransmissions before an established connection is given up. Source:
-/// sysctl `net.ipv4.tcp_retries2`.
-const DATA_RETRIES: u32 = 15;
-/// Retransmissions before an attempt is given up. Source: sysctl
-/// `net.ipv4.tcp_syn_retries`.
-const SYN_RETRIES: u32 = 6;
-
-/// What becomes of a packet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
-    /// It arrives at this time.
-    Arrives(Instant),
-    /// A reset goes back to the sender instead.
-    Refused,
-    /// Neither it nor any retransmission ever arrives.
-    Lost,
-}
+use super::path::{Fate, Paths, Segment};
 
 /// The paths between machines.
 ///
-/// TCP hides loss from its users: a lost segment comes again one
-/// retransmission time-out later, and what follows on that connection waits
-/// behind it. So loss and outages become delay here. Rules are known for the
-/// whole run, so the instant at which a retransmission gets through is known
-/// when the first copy is lost.
+/// What follows a delayed segment on its connection waits behind it.
 #[derive(Debug)]
 pub struct Links {
     paths: Rc<Paths>,
@@ -69,41 +38,15 @@ impl Links {
         };
         let src = SocketAddr::new(packet.src, segment.src_port);
         let dst = SocketAddr::new(packet.dst, segment.dst_port);
-        let arrival = match self.paths.passage(src, dst, now) {
-            Passage::Refused => return Fate::Refused,
-            Passage::After(delay) => now + delay,
-            Passage::Lost => match self.retransmitted(src, dst, segment.flags, now) {
-                Some(arrival) => arrival,
-                None => return Fate::Lost,
-            },
+        let kind = match segment.flags {
+            TcpFlags { rst: true, .. } => Segment::Reset,
+            TcpFlags { syn: true, .. } => Segment::Syn,
+            _ => Segment::Data,
         };
-        Fate::Arrives(self.in_order(src, dst, now, arrival))
-    }
-
-    /// When a retransmission of a packet lost at `lost_at` arrives, if one does.
-    fn retransmitted(
-        &self,
-        src: SocketAddr,
-        dst: SocketAddr,
-        flags: TcpFlags,
-        lost_at: Instant,
-    ) -> Option<Instant> {
-        let (mut timeout, retries) = if flags.syn {
-            (SYN_RTO, SYN_RETRIES)
-        } else {
-            (DATA_RTO, DATA_RETRIES)
-        };
-        // Nobody retransmits a reset.
-        let retries = if flags.rst { 0 } else { retries };
-        let mut at = lost_at;
-        for _ in 0..retries {
-            at += timeout;
-            timeout = (timeout * 2).min(RTO_MAX);
-            if let Passage::After(delay) = self.paths.passage(src, dst, at) {
-                return Some(at + delay);
-            }
+        match self.paths.fate(src, dst, kind, now) {
+            Fate::Arrives(arrival) => Fate::Arrives(self.in_order(src, dst, now, arrival)),
+            lost_or_refused => lost_or_refused,
         }
-        None
     }
 
     /// Keeps one direction of a connection in order.

@@ -13,6 +13,8 @@
 //! - [`link`]: what the network does to each packet;
 //! - [`fabric`]: simulated TCP as a [`seam::Network`];
 //! - [`virtual_time`]: the event loop on a paused clock.
+//!
+//! The live engine, on real sockets: [`live`].
 
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -22,6 +24,7 @@ use seam::Network;
 pub mod clock;
 pub mod fabric;
 pub mod link;
+pub mod live;
 pub mod memory_files;
 pub mod path;
 pub mod terrain;

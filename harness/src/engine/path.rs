@@ -12,6 +12,21 @@ use tokio::time::Instant;
 use crate::scenario::model::{PathEffect, Timeline};
 use crate::seed::Stream;
 
+/// First retransmission time-out of an established connection. Source: Linux
+/// `include/net/tcp.h`, `TCP_RTO_MIN`.
+const DATA_RTO: Duration = Duration::from_millis(200);
+/// First retransmission time-out of a connection attempt. Source: Linux
+/// `include/net/tcp.h`, `TCP_TIMEOUT_INIT`.
+const SYN_RTO: Duration = Duration::from_secs(1);
+/// Upper bound of any retransmission time-out. Source: `TCP_RTO_MAX`.
+const RTO_MAX: Duration = Duration::from_secs(120);
+/// Retransmissions before an established connection is given up. Source:
+/// sysctl `net.ipv4.tcp_retries2`.
+const DATA_RETRIES: u32 = 15;
+/// Retransmissions before an attempt is given up. Source: sysctl
+/// `net.ipv4.tcp_syn_retries`.
+const SYN_RETRIES: u32 = 6;
+
 /// A scenario's path rule with its parties resolved to addresses.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ResolvedRule {
@@ -42,14 +57,32 @@ impl ResolvedRule {
     }
 }
 
-/// What becomes of one attempt to cross a path.
+/// A kind of TCP segment, as far as its retransmission goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Passage {
-    /// It gets through, this much later.
-    After(Duration),
-    /// It vanishes.
+pub enum Segment {
+    /// Part of an attempt to connect.
+    Syn,
+    /// Anything on an established connection.
+    Data,
+    /// A reset, which nobody sends again.
+    Reset,
+}
+
+/// What becomes of a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It arrives at this time.
+    Arrives(Instant),
+    /// A reset goes back to the sender instead.
+    Refused,
+    /// Neither it nor any retransmission ever arrives.
     Lost,
-    /// A reset comes back.
+}
+
+/// What becomes of one attempt to cross a path.
+enum Passage {
+    After(Duration),
+    Lost,
     Refused,
 }
 
@@ -106,8 +139,54 @@ impl Paths {
         rejecting.is_some()
     }
 
+    /// Whether any rule of the run ever concerns connections from `src` to `dst`.
+    #[must_use]
+    pub fn concern(&self, src: IpAddr, dst: SocketAddr) -> bool {
+        let src = SocketAddr::new(src, 0);
+        let mut rules = self.rules.0.iter().flat_map(|(_, rules)| rules);
+        rules.any(|rule| rule.covers(src, dst) || rule.covers(dst, src))
+    }
+
+    /// Decides what becomes of a segment that leaves its sender at `now`.
+    ///
+    /// TCP hides loss from its users: a lost segment comes again one
+    /// retransmission time-out later. So loss and outages become delay here.
+    /// Rules are known for the whole run, so the instant at which a
+    /// retransmission gets through is known when the first copy is lost.
+    pub fn fate(&self, src: SocketAddr, dst: SocketAddr, segment: Segment, now: Instant) -> Fate {
+        match self.passage(src, dst, now) {
+            Passage::Refused => Fate::Refused,
+            Passage::After(delay) => Fate::Arrives(now + delay),
+            Passage::Lost => self.retransmitted(src, dst, segment, now),
+        }
+    }
+
+    /// What becomes of the retransmissions of a segment lost at `lost_at`.
+    fn retransmitted(
+        &self,
+        src: SocketAddr,
+        dst: SocketAddr,
+        segment: Segment,
+        lost_at: Instant,
+    ) -> Fate {
+        let (mut timeout, retries) = match segment {
+            Segment::Syn => (SYN_RTO, SYN_RETRIES),
+            Segment::Data => (DATA_RTO, DATA_RETRIES),
+            Segment::Reset => (DATA_RTO, 0),
+        };
+        let mut at = lost_at;
+        for _ in 0..retries {
+            at += timeout;
+            timeout = (timeout * 2).min(RTO_MAX);
+            if let Passage::After(delay) = self.passage(src, dst, at) {
+                return Fate::Arrives(at + delay);
+            }
+        }
+        Fate::Lost
+    }
+
     /// One attempt to cross the path from `src` to `dst` at `at`.
-    pub fn passage(&self, src: SocketAddr, dst: SocketAddr, at: Instant) -> Passage {
+    fn passage(&self, src: SocketAddr, dst: SocketAddr, at: Instant) -> Passage {
         let mut inner = self.inner.borrow_mut();
         let mut delay = Duration::ZERO;
         let rules = self.rules.at(at.duration_since(self.start));

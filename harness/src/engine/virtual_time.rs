@@ -27,7 +27,8 @@ use tokio::time::{Instant, Sleep};
 use turmoil_net::{EnterGuard, KernelConfig, Net, Packet};
 
 use super::fabric::Sockets;
-use super::link::{Fate, Links, reset_for};
+use super::link::{Links, reset_for};
+use super::path::Fate;
 
 /// Turns of the tasks at one virtual instant after which the simulation is
 /// taken to be stuck: far more than any legitimate burst needs.

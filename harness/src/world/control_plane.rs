@@ -106,13 +106,16 @@ impl ControlPlane {
         let server = &site.scenario.api_servers[number];
         let host = &machines.api_servers[number];
         let address = site.addresses.api_server(number);
+        // What is outside finds the first server only, at an address of its own.
+        let outside = site.outside.as_ref().filter(|_| number == 0);
+        let outside = outside.map(|outside| outside.api_server);
         let show = |server: &ApiServer| {
             let certificate = &server.certificate;
             site.trust
                 .api_server(name(site, number), address.ip(), certificate)
         };
         let config = ApiServerConfig {
-            addresses: vec![address],
+            addresses: std::iter::once(address).chain(outside).collect(),
             identity: script(site, &server.over_time, |server| &server.certificate, show),
             client_ca: site.trust.cluster.certificate(),
             tokens: vec![Token {

@@ -62,8 +62,12 @@ pub fn start(site: &Site, machines: &Machines, api_server: &Script<Behaviour>) -
     let deployment = cell.get_or_init(|| deployment).clone();
     let running = deployment.clone();
     let created = site.start + site.scenario.metrics_server.pod.created_at;
+    let there = site.outside.as_ref().map(|outside| outside.there.clone());
     host.spawn(async move {
         tokio::time::sleep_until(created).await;
+        if let Some(there) = there {
+            there.await;
+        }
         running.run().await;
     });
     change(site, &host, &deployment);

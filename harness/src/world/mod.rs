@@ -29,11 +29,14 @@ pub mod resources;
 pub mod trust;
 
 use std::cell::{OnceCell, RefCell};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use futures_util::future::{LocalBoxFuture, Shared};
 use mocks::clients::witness::Witness;
 use mocks::endpoints::ServiceTable;
+use mocks::pod::ContainerRuntime;
 use mocks::store::Store;
 use reports::trace::Event;
 use seam::{Host, Random, Timestamp};
@@ -68,6 +71,21 @@ pub struct Site {
     pub recorder: Rc<TraceRecorder>,
     /// Who looks the moment something may have changed, once it does.
     pub witness: Rc<OnceCell<Witness>>,
+    /// The metrics-server under test, where it is not our own.
+    pub outside: Option<Outside>,
+}
+
+/// A metrics-server in a process of its own, in place of the aggregation core
+/// in this one.
+#[derive(Clone)]
+pub struct Outside {
+    /// What starts it as the pod's container.
+    pub runtime: Rc<dyn ContainerRuntime>,
+    /// Ready when the pod may be created: at once, or when somebody else has
+    /// started the process.
+    pub there: Shared<LocalBoxFuture<'static, ()>>,
+    /// Where it finds the API server, besides everybody else's address.
+    pub api_server: SocketAddr,
 }
 
 impl Site {
@@ -92,6 +110,7 @@ impl Site {
             services: Rc::default(),
             recorder: Rc::clone(recorder),
             witness: Rc::default(),
+            outside: None,
         }
     }
 }

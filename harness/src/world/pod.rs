@@ -23,11 +23,11 @@ use mocks::tls::{self, Verify};
 use seam::{Files, Host, Network, Random};
 use tokio::time::Instant;
 
-use super::Site;
 use super::machines::Machines;
 use super::metrics_server::Launcher;
 use super::resources::{self, EVICTION_PERIOD, EVICTION_THRESHOLD, MemoryGauge};
 use super::trust::{SERVICE_ACCOUNT_TOKEN, TOKEN_FILE};
+use super::{Outside, Site};
 use crate::engine::clock::SimulatedClock;
 use crate::engine::memory_files::MemoryFiles;
 use crate::record::TraceRecorder;
@@ -56,6 +56,8 @@ pub struct Factory {
     witness: Rc<OnceCell<Witness>>,
     /// The Deployment that the pods belong to.
     deployment: Rc<OnceCell<Deployment>>,
+    /// What runs in the pod, where it is not the aggregation core.
+    outside: Option<Outside>,
 }
 
 /// A node, as what a pod runs on.
@@ -112,6 +114,7 @@ impl Factory {
             api_server: api_server.clone(),
             witness: Rc::clone(&site.witness),
             deployment: Rc::clone(deployment),
+            outside: site.outside.clone(),
         }
     }
 
@@ -283,7 +286,10 @@ impl PodFactory for Factory {
         let (api_server, datastore) = (self.api_server.clone(), self.api_server.clone());
         let parts = PodParts {
             node: under.host.process(),
-            runtime: Rc::new(self.launcher(ordinal, revision, &host, under)),
+            runtime: match &self.outside {
+                Some(outside) => Rc::clone(&outside.runtime),
+                None => Rc::new(self.launcher(ordinal, revision, &host, under)),
+            },
             store: self.store.clone(),
             recorder: Rc::clone(&self.recorder) as Rc<dyn Recorder>,
             apiserver_reachable: Rc::new(move || {

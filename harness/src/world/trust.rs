@@ -31,6 +31,9 @@ pub struct Trust {
     validity: (Timestamp, Timestamp),
     /// The address of the Service `kubernetes`.
     kubernetes_service: IpAddr,
+    /// Where API servers really are: their certificates name these too unless
+    /// the scenario says which addresses they name.
+    pub loopback: Vec<IpAddr>,
     /// A client certificate of `system:masters`.
     pub admin: Identity,
     /// The autoscaler's client certificate.
@@ -75,6 +78,7 @@ impl Trust {
             seed,
             epoch,
             kubernetes_service: addresses.kubernetes_service.ip(),
+            loopback: Vec::new(),
             unknown: OnceCell::new(),
             validity: (not_before, not_after),
             admin: cluster.issue(&leaf(
@@ -130,7 +134,11 @@ impl Trust {
         } else {
             self.unknown()
         };
-        let usual = || vec![address, self.kubernetes_service];
+        let usual = || {
+            let mut ips = vec![address, self.kubernetes_service];
+            ips.extend_from_slice(&self.loopback);
+            ips
+        };
         authority.issue(&Leaf {
             seed: format!("{}/pki/kube-{name}", self.seed.0),
             common_name: "kube-apiserver".to_owned(),

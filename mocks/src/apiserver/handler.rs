@@ -125,6 +125,13 @@ impl Server {
             .authenticate(&request, self.process.now())
             .map_err(|_| Failure::unauthorized())?;
         self.authorize(&user, info)?;
+        if info.verb == "watch" {
+            let event = Event::WatchRequested {
+                user: user.name.clone(),
+                resource: info.resource.clone(),
+            };
+            self.recorder.record(self.process.name(), event);
+        }
         if request.headers.contains_key("impersonate-user") {
             return Err(self.not_modelled(&request));
         }

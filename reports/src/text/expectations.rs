@@ -45,6 +45,18 @@ pub(super) fn expectation(
 
 /// The commands that show the same run again.
 pub(super) fn reproduce(case: &Case, run: &RunJudgement, style: Style) -> String {
+    if case.subject.is_some() {
+        // Real time repeats nothing exactly: no digest names the run.
+        return format!(
+            "{}\n  {}\n",
+            style.title("run it again, and simulate the same"),
+            [
+                command("serve", case, run.seed),
+                command("run", case, run.seed)
+            ]
+            .join("\n  ")
+        );
+    }
     format!(
         "{}\n  {}\n  {}\n  trace digest sha256:{}\n",
         style.title("reproduce"),

@@ -35,6 +35,9 @@ pub(super) fn head(case: &Case, run: &RunJudgement, style: Style) -> String {
         source.push_str(&format!(", preset {}", visible(&case.preset)));
     }
     source.push_str(&format!(", metrics-server {}", visible(&case.version)));
+    if let Some(subject) = &case.subject {
+        source.push_str(&format!("\nin real time, judged: {}", visible(subject)));
+    }
     for line in indented(&source, 2, WIDTH).lines() {
         head.push_str(&style.paint(Ink::Faint, line));
         head.push('\n');
