@@ -36,6 +36,8 @@ pub(crate) struct End<'t> {
     pub(crate) at: u64,
     /// Exit code.
     pub(crate) code: i32,
+    /// `OOMKilled`, `Error`, `Completed`
+    pub(crate) reason: &'t str,
     /// Who ended it; itself if absent.
     pub(crate) killed_by: Option<&'t str>,
 }
@@ -133,11 +135,14 @@ impl<'t> Life<'t> {
             }
             Event::Log { severity, text } => self.observe_log(severity, text),
             Event::ProcessExited {
-                code, killed_by, ..
+                code,
+                reason,
+                killed_by,
             } => {
                 self.ended = Some(End {
                     at: record.t,
                     code: *code,
+                    reason,
                     killed_by: killed_by.as_deref(),
                 });
             }

@@ -3,7 +3,8 @@
 //! Such a trace names each pod as the `host` of what concerns it. The start-up
 //! that is judged is that of the newest pod template: what earlier pods did is
 //! history, and the first pod that gets somewhere gets there for all. Each pod
-//! is judged on its own as well, as if there were no other.
+//! is judged on its own as well, as if there were no other, up to where it was
+//! deleted, evicted or lost.
 //!
 //! A trace of a single pod names none, and is judged as it is.
 
@@ -124,6 +125,18 @@ fn only(trace: &Trace, pods: &[Pod<'_>], keep: impl Fn(&Pod<'_>) -> bool) -> Tra
     }
 }
 
+/// The trace up to where the pod was taken away: what it was like until then.
+fn until_ended(mut trace: Trace) -> Trace {
+    let taken = trace.records.iter().position(|record| {
+        matches!(&record.event, Event::ProcessExited { killed_by: Some(by), .. }
+            if matches!(&**by, "deletion" | "eviction" | "node-loss"))
+    });
+    if let Some(taken) = taken {
+        trace.records.truncate(taken);
+    }
+    trace
+}
+
 /// What became of each pod; empty for a trace of a single one.
 #[must_use]
 pub fn replicas(case: &Case, trace: &Trace) -> Vec<ReplicaReport> {
@@ -135,7 +148,7 @@ pub fn replicas(case: &Case, trace: &Trace) -> Vec<ReplicaReport> {
     };
     pods.iter()
         .map(|pod| {
-            let alone = only(trace, &pods, |other| other.name == pod.name);
+            let alone = until_ended(only(trace, &pods, |other| other.name == pod.name));
             let milestones = milestones(case, &alone);
             let finding = verdict(case, &alone, &milestones);
             ReplicaReport {

@@ -269,7 +269,16 @@ fn configuration_error(lives: &[Life<'_>]) -> String {
 
 fn crash(crashes: usize, lives: &[Life<'_>]) -> String {
     let (code, error) = last_end(lives);
-    let error = error.map(|error| format!(": {error}")).unwrap_or_default();
+    let out_of_memory = lives
+        .iter()
+        .rev()
+        .find_map(|life| life.ended.filter(|end| end.killed_by.is_none()))
+        .is_some_and(|end| end.reason == "OOMKilled");
+    let error = match error {
+        _ if out_of_memory => " (OOMKilled)".to_owned(),
+        Some(error) => format!(": {error}"),
+        None => String::new(),
+    };
     format!("the process ended by itself {crashes} times, last with exit {code}{error}")
 }
 

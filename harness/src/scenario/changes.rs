@@ -8,12 +8,13 @@ use super::cluster;
 use super::code::Code;
 use super::decoder::{Decoder, Item, is_extension};
 use super::diagnostic::Diagnostic;
-use super::document::SCENARIO_SHAPE;
+use super::document::{SCENARIO_SHAPE, with_earlier_args};
 use super::fleet::Fleet;
 use super::kubelet::Plan;
-use super::model::{self, PathRule, Timeline};
+use super::model::{self, MetricsServer, PathRule, Timeline};
 use super::node::{self, Decoded};
 use super::plane;
+use super::server;
 use super::shape::{Key, Kind, Shape};
 use super::source::Span;
 use super::suggest::{choice, nearest};
@@ -174,6 +175,8 @@ fn note_fixed(decoder: &mut Decoder, key: &str, place: Span, instead: &str) {
 
 /// Everything that varies, as values from each time on; not yet thinned out.
 pub(crate) struct OverTime {
+    /// metrics-server's settings from each change of them on.
+    pub(crate) metrics_server: Vec<(Duration, MetricsServer)>,
     pub(crate) plane: plane::Plane,
     pub(crate) network: Vec<(Duration, Vec<PathRule>)>,
     /// For each node, as decoded at zero and at each change that touches it.
@@ -185,11 +188,13 @@ struct State {
     fleet: Fleet,
     node_defaults: Rc<Node>,
     network: Rc<Node>,
+    metrics_server: Rc<Node>,
     plane: plane::State,
 }
 
 /// What was decoded so far.
 struct Read {
+    metrics_server: Vec<(Duration, MetricsServer)>,
     network: Vec<(Duration, Vec<PathRule>)>,
     nodes: Vec<Vec<(Duration, Decoded)>>,
     plane: plane::OverTime,
@@ -198,6 +203,7 @@ struct Read {
 /// What a change touches: nodes by number, and parts of the control plane.
 #[derive(Default)]
 struct Touched {
+    metrics_server: bool,
     nodes: Vec<usize>,
     plane: Vec<&'static str>,
 }
@@ -216,14 +222,18 @@ pub(crate) fn apply(
         fleet: fleet.clone(),
         node_defaults: tree("nodeDefaults"),
         network: tree("network"),
+        metrics_server: tree("metricsServer"),
         plane: plane::State::new(decoder, merged),
     };
     let mut result = Read {
+        metrics_server: Vec::new(),
         nodes: vec![Vec::new(); fleet.members().len()],
         network: Vec::new(),
         plane: plane::OverTime::default(),
     };
+    // What holds of metrics-server at zero is decoded with the document.
     let all = Touched {
+        metrics_server: false,
         nodes: (0..fleet.members().len()).collect(),
         plane: plane::KEYS.to_vec(),
     };
@@ -235,6 +245,7 @@ pub(crate) fn apply(
     let complete = !result.network.is_empty() && result.nodes.iter().all(|node| !node.is_empty());
     let plane = state.plane.finish(result.plane)?;
     complete.then_some(OverTime {
+        metrics_server: result.metrics_server,
         plane,
         network: result.network,
         nodes: result.nodes,
@@ -246,11 +257,17 @@ impl State {
     fn change(&mut self, decoder: &mut Decoder, change: &Node) -> Touched {
         let mut touched = Vec::new();
         let mut plane = Vec::new();
+        let mut metrics_server = false;
         for entry in change.entries() {
             if self.plane.change(decoder, entry) {
                 plane.extend(plane::KEYS.into_iter().find(|key| **key == *entry.key));
             }
             match &*entry.key {
+                "metricsServer" => {
+                    let change = with_earlier_args(&self.metrics_server, &entry.value);
+                    self.metrics_server = overlay(&self.metrics_server, &change);
+                    metrics_server = true;
+                }
                 "network" => self.network = overlay(&self.network, &entry.value),
                 "nodeDefaults" => {
                     self.node_defaults = overlay(&self.node_defaults, &entry.value);
@@ -270,6 +287,7 @@ impl State {
         touched.sort_unstable();
         touched.dedup();
         Touched {
+            metrics_server,
             nodes: touched,
             plane,
         }
@@ -291,6 +309,12 @@ fn decode_state(
         .decode(decoder, at, until, &touched.plane, plane);
     if let Some(rules) = cluster::network(decoder, item("network", &state.network), &state.fleet) {
         result.network.push((at, rules));
+    }
+    if touched.metrics_server {
+        let whole = item("metricsServer", &state.metrics_server);
+        if let Some(server) = server::metrics_server(decoder, whole, &state.fleet, until) {
+            result.metrics_server.push((at, server));
+        }
     }
     for index in &touched.nodes {
         let member = &state.fleet.members()[*index];

@@ -11,6 +11,7 @@ use super::cluster::NETWORK;
 use super::code::Code;
 use super::consumers::CONSUMERS;
 use super::decoder::{Decoder, Item, Object, SCENARIO, note_duplicate_keys};
+use super::deployment;
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::expect;
 use super::fleet::Fleet;
@@ -18,6 +19,7 @@ use super::model::{Action, ActionKind, Expectation, MetricsServer, Scenario, Tim
 use super::node::Decoded;
 use super::node::NODE;
 use super::plane;
+use super::pods::METRICS_SERVER as METRICS_SERVER_NAME;
 use super::presets::{self, PRESETS};
 use super::rbac::RBAC;
 use super::server::{self, METRICS_SERVER};
@@ -85,9 +87,8 @@ pub(crate) static SCENARIO_SHAPE: Shape = Shape::new(
             "metricsServer",
             Kind::Mapping(&METRICS_SERVER),
             "{args: [--metric-resolution=30s]}",
-            "metrics-server and its pod.",
-        )
-        .fixed("what happens to the process belongs in `actions`"),
+            "metrics-server and its pods. A change of what belongs to the pod template is rolled out; arguments are added to those before.",
+        ),
         Key::required(
             "nodes",
             Kind::Named("the node's name", &Kind::Mapping(&NODE)),
@@ -200,7 +201,7 @@ static METADATA: Shape = Shape::new(
 
 static ACTION: Shape = Shape::new(
     "Action",
-    "Something that happens once to metrics-server's process.",
+    "Something that happens once to metrics-server's processes, or to a node.",
     &[
         Key::required("at", Kind::Duration, "55s", "When."),
         Key::optional(
@@ -216,11 +217,20 @@ static ACTION: Shape = Shape::new(
             "Starts it now, whatever the back-off says.",
         ),
         Key::optional("terminate", PROCESS, "metrics-server", "SIGTERM."),
+        Key::optional(
+            "drain",
+            Kind::Text,
+            "node-1",
+            "`kubectl drain` of a node, as far as metrics-server's pods are concerned: cordon, evictions that respect `podDisruptionBudget` and are tried again every 5s.",
+        ),
     ],
 )
-.choice(Choice::One(&["kill", "start", "terminate"]));
+.choice(Choice::One(&["kill", "start", "terminate", "drain"]));
 
-const PROCESS: Kind = Kind::Word(&[("metrics-server", "its process")]);
+const PROCESS: Kind = Kind::Form(
+    "metrics-server or one of its pods",
+    "^metrics-server(-[1-9][0-9]*)?$",
+);
 
 /// Runs longer than a week are a mistake.
 const LONGEST_RUN: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -306,7 +316,7 @@ fn decode(
         seeds: head.seeds,
         epoch_unix_ns: head.epoch_unix_ns,
         metrics_server,
-        metrics_server_changes: Vec::new(),
+        metrics_server_changes: over_time.metrics_server,
         nodes: changes::nodes(&parts.nodes, over_time.nodes),
         api_servers: plane.api_servers,
         aggregation: plane.aggregation,
@@ -351,7 +361,7 @@ fn parts(
         server::metrics_server(decoder, item, &nodes, until)
     });
     let actions = object.or(decoder, "actions", Vec::new(), |decoder, item| {
-        actions(decoder, item, until)
+        actions(decoder, item, &nodes, until)
     });
     let reader = expect::Reader { sources, until };
     let expectations = object.or(decoder, "expect", Vec::new(), |decoder, item| {
@@ -378,33 +388,39 @@ fn parts(
 
 /// The file with the preset's arguments put before its own: arguments add up.
 fn with_preset_args(preset: &Rc<Node>, file: &Rc<Node>) -> Rc<Node> {
-    let own = file.path(&["metricsServer", "args"]);
-    let (Some(own), Some(preset)) = (own, preset.path(&["metricsServer", "args"])) else {
+    let server = file.entry("metricsServer");
+    let (Some(server), Some(preset)) = (server, preset.entry("metricsServer")) else {
         return Rc::clone(file);
     };
-    if !matches!(own.value.value, Value::List(_)) {
-        return Rc::clone(file);
+    let own = with_earlier_args(&preset.value, &server.value);
+    overlay(file, &layer(server, own))
+}
+
+/// `own` with the arguments of `earlier` put before its own.
+pub(crate) fn with_earlier_args(earlier: &Rc<Node>, own: &Rc<Node>) -> Rc<Node> {
+    let (Some(earlier), Some(args)) = (earlier.entry("args"), own.entry("args")) else {
+        return Rc::clone(own);
+    };
+    if !matches!(args.value.value, Value::List(_)) {
+        return Rc::clone(own);
     }
-    let all = preset
-        .value
-        .items()
-        .iter()
-        .chain(own.value.items())
-        .map(Rc::clone);
-    let span = own.value.span;
+    let all = earlier.value.items().iter().chain(args.value.items());
     let list = Rc::new(Node {
-        span,
-        value: Value::List(all.collect()),
+        span: args.value.span,
+        value: Value::List(all.map(Rc::clone).collect()),
     });
-    let layer = |entry: &Entry, value: Rc<Node>| {
-        let value = Value::Map(vec![Entry {
+    overlay(own, &layer(args, list))
+}
+
+/// A mapping of this entry alone, with another value.
+fn layer(entry: &Entry, value: Rc<Node>) -> Rc<Node> {
+    Rc::new(Node {
+        span: entry.value.span,
+        value: Value::Map(vec![Entry {
             value,
             ..entry.clone()
-        }]);
-        Rc::new(Node { span, value })
-    };
-    let server = file.entry("metricsServer").expect("its args were found");
-    overlay(file, &layer(server, layer(own, list)))
+        }]),
+    })
 }
 
 /// What names the scenario and says how it is run.
@@ -488,40 +504,61 @@ fn until(decoder: &mut Decoder, item: Item<'_>) -> Option<Duration> {
 }
 
 /// `actions`, in order of time.
-fn actions(decoder: &mut Decoder, item: Item<'_>, until: Option<Duration>) -> Option<Vec<Action>> {
+fn actions(
+    decoder: &mut Decoder,
+    item: Item<'_>,
+    fleet: &Fleet,
+    until: Option<Duration>,
+) -> Option<Vec<Action>> {
     let mut actions = decoder.list(item, |decoder, item| {
         let mut object = decoder.object(item, &ACTION)?;
         let at = object.required(decoder, "at", |decoder, item| decoder.time(item, until));
         let mut one = |key, kind| {
             object
-                .optional(decoder, key, |decoder, item| decoder.word(item, &[("metrics-server", ())]))
-                .map(|given| given.map(|()| kind))
+                .optional(decoder, key, process)
+                .map(|given| given.map(|pod| (kind, pod)))
         };
         let kinds = [
             one("kill", ActionKind::Kill),
             one("start", ActionKind::Start),
             one("terminate", ActionKind::Terminate),
+            object
+                .optional(decoder, "drain", |decoder, item| fleet.member(decoder, item))
+                .map(|given| given.map(|node| (ActionKind::Drain(node), None))),
         ];
         object.finish(decoder);
-        let kinds: Vec<Option<ActionKind>> = kinds.into_iter().collect::<Option<_>>()?;
-        let kinds: Vec<ActionKind> = kinds.into_iter().flatten().collect();
-        let [kind] = kinds[..] else {
+        let kinds: Vec<_> = kinds.into_iter().collect::<Option<_>>()?;
+        let kinds: Vec<(ActionKind, Option<u32>)> = kinds.into_iter().flatten().collect();
+        let [(kind, pod)] = kinds[..] else {
             decoder.note(Diagnostic::at(
                 Code::Contradiction,
                 item.key_span(),
                 "an action does exactly one thing",
-                "write one of `kill`, `start` and `terminate`, such as `{at: 55s, kill: metrics-server}`",
+                "write one of `kill`, `start`, `terminate` and `drain`, such as `{at: 55s, kill: metrics-server}`",
             ));
             return None;
         };
         Some(Action {
             at: at?,
             kind,
-            pod: None,
+            pod,
         })
     })?;
     actions.sort_by_key(|action| action.at);
     Some(actions)
+}
+
+/// `metrics-server`, or one of its pods by number.
+fn process(decoder: &mut Decoder, item: Item<'_>) -> Option<Option<u32>> {
+    let name = decoder.text(item)?;
+    if name == METRICS_SERVER_NAME {
+        return Some(None);
+    }
+    let ordinal = deployment::ordinal(name);
+    if ordinal.is_none() {
+        deployment::note_no_pod(decoder, item, name);
+    }
+    ordinal.map(Some)
 }
 
 /// Addresses belong to one node, pods run on one node.

@@ -12,7 +12,7 @@ use super::model::{ActionKind, MetricsServer, Scenario};
 pub const METRICS_SERVER: &str = "metrics-server";
 
 /// More pods than this in one run are not told apart by address.
-const MOST_PODS: usize = 200;
+pub(crate) const MOST_PODS: usize = 200;
 
 impl MetricsServer {
     /// These settings as they are for pod number `ordinal`.

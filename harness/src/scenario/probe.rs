@@ -79,7 +79,7 @@ static HTTP_GET: Shape = Shape::new(
             "port",
             Kind::Text,
             "https",
-            "`https`, or the number that `--secure-port` has. Default: `https`.",
+            "`https`, or the number that `--secure-port` has; where `containerPort` is given, any number. Default: `https`.",
         ),
         Key::optional(
             "scheme",
@@ -115,20 +115,20 @@ impl ProbeKind {
     }
 }
 
-/// Reads one probe. `secure_port` is what the named port `https` stands for.
+/// Reads one probe. `secure_port` is what metrics-server listens on, and the
+/// named port `https` stands for, unless `container_port` is given.
 pub(crate) fn probe(
     decoder: &mut Decoder,
     item: Item<'_>,
     kind: ProbeKind,
     secure_port: &str,
+    container_port: Option<u16>,
 ) -> Option<Probe> {
     let mut object = decoder.object(item, &PROBE)?;
-    let path = object.or(
-        decoder,
-        "httpGet",
-        kind.default_path().to_owned(),
-        |decoder, item| http_get(decoder, item, kind, secure_port),
-    );
+    let usual = (kind.default_path().to_owned(), None);
+    let target = object.or(decoder, "httpGet", usual, |decoder, item| {
+        http_get(decoder, item, kind, secure_port, container_port)
+    });
     let initial_delay = object.or(decoder, "initialDelaySeconds", 0, |decoder, item| {
         decoder.integer(item, 0..=86_400)
     });
@@ -141,9 +141,10 @@ pub(crate) fn probe(
     check_phase(decoder, &mut object, period, phase);
     check_success_threshold(decoder, &mut object, kind, success_threshold);
     object.finish(decoder);
+    let (path, port) = target?;
     Some(Probe {
-        path: path?,
-        port: None,
+        path,
+        port,
         initial_delay: Duration::from_secs(initial_delay?),
         period: Duration::from_secs(period?),
         timeout: Duration::from_secs(timeout?),
@@ -182,7 +183,8 @@ fn http_get(
     item: Item<'_>,
     kind: ProbeKind,
     secure_port: &str,
-) -> Option<String> {
+    container_port: Option<u16>,
+) -> Option<(String, Option<u16>)> {
     let mut object = decoder.object(item, &HTTP_GET)?;
     let path = object.or(
         decoder,
@@ -204,14 +206,21 @@ fn http_get(
     );
     let port = object.optional(decoder, "port", |decoder, item| {
         let port = decoder.text(item)?;
-        if port == "https" || port == secure_port {
-            return Some(());
+        if port == "https" {
+            return Some(None);
+        }
+        // Whoever gives `containerPort` means what he says.
+        if let (Some(_), Ok(port)) = (container_port, port.parse::<u16>()) {
+            return Some(Some(port));
+        }
+        if port == secure_port {
+            return Some(None);
         }
         decoder.note(Diagnostic::at(
             Code::Contradiction,
             item.span(),
             format!("nothing listens on port `{port}`"),
-            format!("metrics-server listens on `--secure-port`, here {secure_port}: write that or `https`"),
+            format!("metrics-server listens on `--secure-port`, here {secure_port}: write that or `https`; to have it so all the same, give `containerPort`"),
         ));
         None
     });
@@ -219,9 +228,8 @@ fn http_get(
         decoder.word(item, &[("HTTPS", ())])
     });
     object.finish(decoder);
-    port?;
     scheme?;
-    path
+    Some((path?, port?.flatten()))
 }
 
 fn check_phase(

@@ -1,18 +1,25 @@
 //! `metricsServer`: the container, its probes and what its start costs.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aggregator::version::known_lines;
+use mocks::deployment::Strategy;
 
 use super::args::last_value;
 use super::code::Code;
 use super::decoder::{Decoder, Item};
+use super::deployment::{self, BUDGET, REPLICA, STRATEGY};
 use super::diagnostic::Diagnostic;
 use super::fleet::Fleet;
-use super::model::{MetricsServer, PodStart, StartCost, Version};
+use super::model::{
+    Availability, Distribution, InitContainer, MetricsServer, PodStart, StartCost, Version,
+};
 use super::probe::{self, PROBE, ProbeKind};
+use super::resources::{self, CPU, MEMORY, RESOURCES};
 use super::scalars::DISTRIBUTION;
 use super::shape::{Key, Kind, Shape};
+use super::tree::Value;
 
 pub(crate) static METRICS_SERVER: Shape = Shape::new(
     "MetricsServer",
@@ -32,9 +39,67 @@ pub(crate) static METRICS_SERVER: Shape = Shape::new(
         ),
         Key::optional(
             "node",
-            Kind::Text,
+            Kind::OneOf(&[Kind::Text, Kind::List(&Kind::Text)]),
             "node-1",
-            "The node that the pod runs on. Default: the first one.",
+            "The node that the pod is created for, or for several pods a list of nodes that take turns. Default: the first node; for several pods, all of them.",
+        )
+        .fixed("`drain` in `actions` moves pods"),
+        Key::optional(
+            "replicas",
+            Kind::Integer(1, 20),
+            "2",
+            "How many pods. Where a run can have several they are called `metrics-server-1`, `metrics-server-2` and so on, in order of creation. Default: 1.",
+        ),
+        Key::optional(
+            "strategy",
+            Kind::Mapping(&STRATEGY),
+            "{type: RollingUpdate, rollingUpdate: {maxUnavailable: 0, maxSurge: 1}}",
+            "How a change of the pod template is rolled out. Default: that of Kubernetes.",
+        )
+        .fixed("it belongs to the whole run"),
+        Key::optional(
+            "podDisruptionBudget",
+            Kind::Mapping(&BUDGET),
+            "{minAvailable: 1}",
+            "What a drain must leave alone. Missing: nothing.",
+        )
+        .fixed("it belongs to the whole run"),
+        Key::optional(
+            "podAntiAffinity",
+            Kind::Word(&[("required", "no two pods share a node, by host name")]),
+            "required",
+            "Whether pods keep each other away from their nodes. Missing: they do not.",
+        )
+        .fixed("it belongs to the whole run"),
+        Key::optional(
+            "perReplica",
+            Kind::Named("a pod, as `metrics-server-2`", &Kind::Mapping(&REPLICA)),
+            "{metrics-server-2: {cpu: {request: 6s}}}",
+            "What holds for single pods only.",
+        ),
+        Key::optional(
+            "containerPort",
+            Kind::Integer(1, 65_535),
+            "4443",
+            "The number of the container's port `https`, to which probes and the Service lead. Default: what `--secure-port` says.",
+        ),
+        Key::optional(
+            "resources",
+            Kind::Mapping(&RESOURCES),
+            "{limits: {memory: 200Mi}}",
+            "Requests and limits of the container.",
+        ),
+        Key::optional(
+            "cpu",
+            Kind::Mapping(&CPU),
+            "{request: 500ms}",
+            "What a starved processor adds to the process's work. Missing: nothing.",
+        ),
+        Key::optional(
+            "memory",
+            Kind::Mapping(&MEMORY),
+            "{base: 40Mi, perNode: 2Mi}",
+            "What the process uses of its memory. Missing: it never runs out.",
         ),
         Key::given(
             "pod",
@@ -86,23 +151,26 @@ pub(crate) static METRICS_SERVER: Shape = Shape::new(
             ]),
             "Never",
             "What follows when the process ends.",
-        ),
+        )
+        .fixed("it belongs to the whole run"),
         Key::optional(
             "restartJitter",
             Kind::Boolean,
             "false",
             "Whether the kubelet notices an end at a random point of its period and prolongs waits at random, as it does. Default: true.",
-        ),
+        )
+        .fixed("it belongs to the whole run"),
         Key::optional(
             "progressDeadlineSeconds",
             Kind::Integer(1, 86_400),
             "600",
             "Whole seconds from the pod's creation after which whoever waits for the installation gives up. Missing: nobody waits.",
-        ),
+        )
+        .fixed("it belongs to the whole run"),
     ],
 );
 
-static POD_START: Shape = Shape::new(
+pub(crate) static POD_START: Shape = Shape::new(
     "PodStart",
     "From the pod's creation to its container's start, one after the other.",
     &[
@@ -111,7 +179,8 @@ static POD_START: Shape = Shape::new(
             Kind::Duration,
             "10s",
             "Time at which the pod is created.",
-        ),
+        )
+        .fixed("it belongs to the whole run"),
         Key::given(
             "scheduling",
             DISTRIBUTION,
@@ -130,10 +199,58 @@ static POD_START: Shape = Shape::new(
             "2s",
             "Sandbox, network and volumes.",
         ),
+        Key::optional(
+            "networkAvailableAfter",
+            AVAILABILITY,
+            "40s",
+            "Time before which the node has no network (CNI) and makes no sandbox, except for a pod with `hostNetwork`. Missing: it has one.",
+        ),
+        Key::optional(
+            "imageAvailableAfter",
+            AVAILABILITY,
+            "90s",
+            "Time before which pulls of the image fail, with the kubelet's own waits between them (ImagePullBackOff). Missing: none fails.",
+        ),
+        Key::optional(
+            "initContainers",
+            Kind::List(&Kind::Mapping(&INIT_CONTAINER)),
+            "[{name: wait-for-kubelet, runs: 5s}]",
+            "What has to succeed before the image is pulled, one after the other.",
+        ),
     ],
 );
 
-static START_COST: Shape = Shape::new(
+static INIT_CONTAINER: Shape = Shape::new(
+    "InitContainer",
+    "A container that has to succeed before metrics-server's may start.",
+    &[
+        Key::required("name", Kind::ObjectName, "wait-for-kubelet", "Its name."),
+        Key::optional(
+            "runs",
+            DISTRIBUTION,
+            "5s",
+            "How long a run takes. Default: 0.",
+        ),
+        Key::optional(
+            "until",
+            Kind::Duration,
+            "25s",
+            "Time before which no run succeeds: it waits for something. Missing: it waits for nothing.",
+        ),
+        Key::optional(
+            "failures",
+            Kind::Integer(0, 1000),
+            "2",
+            "How many runs fail before one succeeds, each followed by the kubelet's back-off. Default: 0.",
+        ),
+    ],
+);
+
+/// A time, or `never`.
+const AVAILABILITY: Kind =
+    Kind::OneOf(&[Kind::Duration, Kind::Word(&[("never", "not in this run")])]);
+
+pub(crate) static START_COST: Shape = Shape::new(
     "StartCost",
     "What a process costs from exec to its first answer, apart from waiting for others: four parts, one after the other.",
     &[
@@ -178,21 +295,32 @@ pub(crate) fn metrics_server(
     // Source: apiserver `pkg/server/options/serving.go`, default of the flag.
     let secure_port = secure_port.map_or("443", |(port, _)| port);
 
+    let before = decoder.count();
     let mut object = decoder.object(item, &METRICS_SERVER)?;
     let version = object.required(decoder, "version", version);
     let args = object.required(decoder, "args", |decoder, item| {
         decoder.list(item, |decoder, arg| decoder.text(arg).map(str::to_owned))
     });
-    let node = object.or(decoder, "node", 0, |decoder, item| {
-        fleet.member(decoder, item)
+    let replicas = object.or(decoder, "replicas", 1, |decoder, item| {
+        decoder.integer(item, 1..=20)
     });
+    let nodes = object.optional(decoder, "node", |decoder, item| nodes(decoder, item, fleet));
+    let strategy = object.or(decoder, "strategy", Strategy::DEFAULT, deployment::strategy);
+    let budget = object.optional(decoder, "podDisruptionBudget", deployment::budget);
+    let anti_affinity = object.or(decoder, "podAntiAffinity", false, |decoder, item| {
+        decoder.word(item, &[("required", true)])
+    });
+    let container_port = object.optional(decoder, "containerPort", Decoder::port);
+    let memory_limit = object.optional(decoder, "resources", resources::resources);
+    let cpu = object.optional(decoder, "cpu", resources::cpu);
+    let memory = object.optional(decoder, "memory", resources::memory);
     let pod = object.required(decoder, "pod", |decoder, item| {
         pod_start(decoder, item, until)
     });
     let start_cost = object.required(decoder, "startCost", start_cost);
     let mut one = |key, kind| {
         object.optional(decoder, key, |decoder, item| {
-            probe::probe(decoder, item, kind, secure_port)
+            probe::probe(decoder, item, kind, secure_port, container_port.flatten())
         })
     };
     let readiness = one("readinessProbe", ProbeKind::Readiness);
@@ -210,20 +338,34 @@ pub(crate) fn metrics_server(
     let progress_deadline = object.optional(decoder, "progressDeadlineSeconds", |decoder, item| {
         decoder.integer(item, 1..=86_400)
     });
+    let sound = decoder.count() == before;
+    let per_replica = object.or(decoder, "perReplica", BTreeMap::new(), |decoder, pods| {
+        // What is wrong with all pods has been noted already.
+        if !sound {
+            return Some(BTreeMap::new());
+        }
+        deployment::per_replica(decoder, pods, item.node, fleet, until)
+    });
     object.finish(decoder);
+    let replicas = u32::try_from(replicas?).ok()?;
+    // With one pod the first node, with several all of them.
+    let usual = match replicas {
+        1 => vec![0],
+        _ => (0..fleet.members().len().max(1)).collect(),
+    };
     Some(MetricsServer {
         version: version?,
         args: args?,
-        replicas: 1,
-        nodes: vec![node?],
-        strategy: mocks::deployment::Strategy::DEFAULT,
-        budget: None,
-        anti_affinity: false,
-        per_replica: std::collections::BTreeMap::new(),
-        container_port: None,
-        cpu: None,
-        memory: None,
-        memory_limit: None,
+        replicas,
+        nodes: nodes?.unwrap_or(usual),
+        strategy: strategy?,
+        budget: budget?,
+        anti_affinity: anti_affinity?,
+        per_replica: per_replica?,
+        container_port: container_port?,
+        cpu: cpu?,
+        memory: memory?,
+        memory_limit: memory_limit?.flatten(),
         pod: pod?,
         start_cost: start_cost?,
         readiness: readiness?,
@@ -263,16 +405,75 @@ fn pod_start(decoder: &mut Decoder, item: Item<'_>, until: Option<Duration>) -> 
     let scheduling = object.required(decoder, "scheduling", Decoder::distribution);
     let image_pull = object.required(decoder, "imagePull", Decoder::distribution);
     let sandbox = object.required(decoder, "sandbox", Decoder::distribution);
+    let mut available = |key| object.or(decoder, key, Availability::Always, availability);
+    let network_available = available("networkAvailableAfter");
+    let image_available = available("imageAvailableAfter");
+    let init_containers = object.or(decoder, "initContainers", Vec::new(), |decoder, item| {
+        decoder.list(item, |decoder, item| init_container(decoder, item, until))
+    });
     object.finish(decoder);
     Some(PodStart {
+        network_available: network_available?,
+        image_available: image_available?,
+        init_containers: init_containers?,
         created_at: created_at?,
         scheduling: scheduling?,
         image_pull: image_pull?,
         sandbox: sandbox?,
-        network_available: super::model::Availability::Always,
-        image_available: super::model::Availability::Always,
-        init_containers: Vec::new(),
     })
+}
+
+/// A time, or `never`.
+fn availability(decoder: &mut Decoder, item: Item<'_>) -> Option<Availability> {
+    if item.node.text() == Some("never") {
+        return Some(Availability::Never);
+    }
+    decoder.duration(item).map(Availability::After)
+}
+
+fn init_container(
+    decoder: &mut Decoder,
+    item: Item<'_>,
+    until: Option<Duration>,
+) -> Option<InitContainer> {
+    let mut object = decoder.object(item, &INIT_CONTAINER)?;
+    let name = object.required(decoder, "name", |decoder, item| {
+        let name = decoder.text(item)?;
+        decoder
+            .object_name(name, item.span())
+            .then(|| name.to_owned())
+    });
+    let at_once = Distribution::Constant(Duration::ZERO);
+    let runs = object.or(decoder, "runs", at_once, Decoder::distribution);
+    let waits_until = object.optional(decoder, "until", |decoder, item| decoder.time(item, until));
+    let failures = object.or(decoder, "failures", 0, |decoder, item| {
+        decoder.integer(item, 0..=1000)
+    });
+    object.finish(decoder);
+    Some(InitContainer {
+        name: name?,
+        runs: runs?,
+        until: waits_until?,
+        failures: u32::try_from(failures?).ok()?,
+    })
+}
+
+/// One node, or a list of them.
+fn nodes(decoder: &mut Decoder, item: Item<'_>, fleet: &Fleet) -> Option<Vec<usize>> {
+    let Value::List(_) = &item.node.value else {
+        return fleet.member(decoder, item).map(|node| vec![node]);
+    };
+    let nodes = decoder.list(item, |decoder, item| fleet.member(decoder, item))?;
+    if nodes.is_empty() {
+        decoder.note(Diagnostic::at(
+            Code::SaysNothing,
+            item.key_span(),
+            "the list of nodes is empty",
+            "name at least one node, or remove `node`",
+        ));
+        return None;
+    }
+    Some(nodes)
 }
 
 fn start_cost(decoder: &mut Decoder, item: Item<'_>) -> Option<StartCost> {

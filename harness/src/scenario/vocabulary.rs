@@ -63,7 +63,7 @@ pub(crate) const MILESTONES: [Word; 10] = [
 
 /// Those who ask and are, or are not, answered. `scraper` is metrics-server
 /// itself, which asks kubelets.
-pub(crate) const OBSERVERS: [Word; 8] = [
+pub(crate) const OBSERVERS: [Word; 9] = [
     ("readiness-probe", "the kubelet's readiness probe"),
     ("liveness-probe", "the kubelet's liveness probe"),
     ("startup-probe", "the kubelet's startup probe"),
@@ -74,6 +74,7 @@ pub(crate) const OBSERVERS: [Word; 8] = [
     ("kubectl-top", "a person with `kubectl top nodes`"),
     ("hpa", "the horizontal pod autoscaler"),
     ("discovery", "a discovery client"),
+    ("kubectl-drain", "a person with `kubectl drain`"),
     ("scraper", "metrics-server itself, which asks kubelets"),
 ];
 

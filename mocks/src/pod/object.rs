@@ -148,6 +148,10 @@ fn evicted(message: &str, state: &State) -> Value {
         "phase": "Failed",
         "reason": "Evicted",
         "message": message,
+        "conditions": [
+            {"type": "Ready", "status": "False", "reason": "PodFailed"},
+            {"type": "ContainersReady", "status": "False", "reason": "PodFailed"},
+        ],
         "startTime": rfc3339(state.accepted_at),
         "qosClass": "Burstable",
     })

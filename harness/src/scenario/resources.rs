@@ -1,0 +1,137 @@
+//! `resources`, `cpu` and `memory` of metrics-server's container.
+
+use std::time::Duration;
+
+use super::decoder::{Decoder, Item};
+use super::model::{Cpu, Distribution, Memory};
+use super::scalars::DISTRIBUTION;
+use super::shape::{Choice, Key, Kind, Shape};
+
+pub(crate) static RESOURCES: Shape = Shape::new(
+    "Resources",
+    "Requests and limits of the container, as in a manifest. Only `limits.memory` has an effect, and only together with `memory`; what a limit of CPU does to the process is said with `cpu`.",
+    &[
+        Key::optional(
+            "requests",
+            Kind::Mapping(&AMOUNTS),
+            "{cpu: 100m, memory: 200Mi}",
+            "Taken and without effect: the scheduler never runs out of room.",
+        ),
+        Key::optional(
+            "limits",
+            Kind::Mapping(&AMOUNTS),
+            "{memory: 200Mi}",
+            "A process that takes more memory than this is killed.",
+        ),
+    ],
+);
+
+static AMOUNTS: Shape = Shape::new(
+    "ResourceAmounts",
+    "Amounts of CPU and memory.",
+    &[
+        Key::optional(
+            "cpu",
+            Kind::Cpu,
+            "100m",
+            "Cores. Without effect: see `cpu`.",
+        ),
+        Key::optional("memory", Kind::Memory, "200Mi", "Bytes."),
+    ],
+);
+
+pub(crate) static CPU: Shape = Shape::new(
+    "Cpu",
+    "What a starved processor adds to the process's work.",
+    &[
+        Key::optional(
+            "request",
+            DISTRIBUTION,
+            "{uniform: [0ms, 3s]}",
+            "Added to each request that metrics-server serves, probes included. Default: 0.",
+        ),
+        Key::optional(
+            "tick",
+            DISTRIBUTION,
+            "4s",
+            "Added to each scrape tick before its result is stored. Default: 0.",
+        ),
+    ],
+)
+.choice(Choice::Some(&["request", "tick"]));
+
+pub(crate) static MEMORY: Shape = Shape::new(
+    "Memory",
+    "What the process uses of its memory. Above `resources.limits.memory` it is killed (exit 137, OOMKilled); without that limit, a node of 16 GiB that has less than 100 MiB left evicts the pod.",
+    &[
+        Key::optional("base", Kind::Memory, "40Mi", "From its start. Default: 0."),
+        Key::optional(
+            "perNode",
+            Kind::Memory,
+            "2Mi",
+            "For each node that it knows. Default: 0.",
+        ),
+        Key::optional(
+            "perPod",
+            Kind::Memory,
+            "100Ki",
+            "For each pod that it stores. Default: 0.",
+        ),
+        Key::optional(
+            "perTick",
+            Kind::Memory,
+            "1Mi",
+            "What each scrape tick leaves behind. Default: 0.",
+        ),
+    ],
+)
+.choice(Choice::Some(&["base", "perNode", "perPod", "perTick"]));
+
+/// Reads `resources`: the limit of memory, if there is one.
+pub(crate) fn resources(decoder: &mut Decoder, item: Item<'_>) -> Option<Option<u64>> {
+    let mut object = decoder.object(item, &RESOURCES)?;
+    let requests = object.optional(decoder, "requests", amounts);
+    let limits = object.optional(decoder, "limits", amounts);
+    object.finish(decoder);
+    requests?;
+    Some(limits?.flatten())
+}
+
+fn amounts(decoder: &mut Decoder, item: Item<'_>) -> Option<Option<u64>> {
+    let mut object = decoder.object(item, &AMOUNTS)?;
+    let cpu = object.optional(decoder, "cpu", Decoder::cpu);
+    let memory = object.optional(decoder, "memory", Decoder::memory);
+    object.finish(decoder);
+    cpu?;
+    memory
+}
+
+/// Reads `cpu`.
+pub(crate) fn cpu(decoder: &mut Decoder, item: Item<'_>) -> Option<Cpu> {
+    let nothing = || Distribution::Constant(Duration::ZERO);
+    let mut object = decoder.object(item, &CPU)?;
+    let request = object.or(decoder, "request", nothing(), Decoder::distribution);
+    let tick = object.or(decoder, "tick", nothing(), Decoder::distribution);
+    object.finish(decoder);
+    Some(Cpu {
+        request: request?,
+        tick: tick?,
+    })
+}
+
+/// Reads `memory`.
+pub(crate) fn memory(decoder: &mut Decoder, item: Item<'_>) -> Option<Memory> {
+    let mut object = decoder.object(item, &MEMORY)?;
+    let mut bytes = |key| object.or(decoder, key, 0, Decoder::memory);
+    let base = bytes("base");
+    let per_node = bytes("perNode");
+    let per_pod = bytes("perPod");
+    let per_tick = bytes("perTick");
+    object.finish(decoder);
+    Some(Memory {
+        base: base?,
+        per_node: per_node?,
+        per_pod: per_pod?,
+        per_tick: per_tick?,
+    })
+}
