@@ -40,6 +40,8 @@ const ANNOTATIONS: usize = 10;
 struct Checked {
     file: PathBuf,
     mistakes: Option<Diagnostics>,
+    /// What its manifest has that is not modelled.
+    notes: Vec<String>,
 }
 
 /// Validates every file and shows every mistake.
@@ -53,9 +55,17 @@ pub fn run(arguments: &Arguments) -> Exit {
     }
     let checked: Vec<Checked> = files
         .into_par_iter()
-        .map(|file| Checked {
-            mistakes: scenario::load(&file).err(),
-            file,
+        .map(|file| match scenario::load(&file) {
+            Ok(scenario) => Checked {
+                file,
+                mistakes: None,
+                notes: scenario.notes,
+            },
+            Err(mistakes) => Checked {
+                file,
+                mistakes: Some(mistakes),
+                notes: Vec::new(),
+            },
         })
         .collect();
     let shown = match arguments.format {
@@ -86,6 +96,9 @@ fn human(checked: &[Checked]) -> String {
     {
         output::stderr(&mistakes.render_coloured());
     }
+    for Checked { file, notes, .. } in checked {
+        output::notes(file, notes);
+    }
     let wrong = wrong(checked);
     let right = checked.len() - wrong;
     format!("{} checked: {right} right, {wrong} wrong\n", checked.len())
@@ -101,7 +114,7 @@ fn json(checked: &[Checked]) -> String {
                     .map(|mistake| mistake_json(mistakes, mistake))
             })
             .collect();
-        json!({ "file": checked.file, "right": mistakes.is_empty(), "mistakes": mistakes })
+        json!({ "file": checked.file, "right": mistakes.is_empty(), "mistakes": mistakes, "notes": checked.notes })
     };
     let wrong = wrong(checked);
     let document = json!({
@@ -133,7 +146,7 @@ fn mistake_json(mistakes: &Diagnostics, mistake: &scenario::diagnostic::Diagnost
 /// escaped as `@actions/core` escapes them.
 fn github(checked: &[Checked]) -> String {
     let mut lines = Vec::new();
-    for Checked { file, mistakes } in checked {
+    for Checked { file, mistakes, .. } in checked {
         let Some(mistakes) = mistakes else { continue };
         for mistake in mistakes.iter() {
             let place = match mistakes.place(mistake) {
@@ -189,6 +202,7 @@ mod tests {
         vec![Checked {
             file: "a,b.yaml".into(),
             mistakes: scenario::parse("a,b.yaml", &text).err(),
+            notes: Vec::new(),
         }]
     }
 

@@ -4,12 +4,13 @@
 //! - [`serve`]: `firstlight serve`, on loopback in real time;
 //! - [`trace`]: `firstlight trace`, one run's trace;
 //! - [`check`]: `firstlight check`, validate only;
-//! - [`new`], [`list`], [`presets`], [`schema`]: the library and the language;
+//! - [`new`], [`import`], [`list`], [`presets`], [`schema`]: the library and the language;
 //! - [`files`]: which scenario files are meant;
 //! - [`output`]: standard output that may be closed, and report files.
 
 pub mod check;
 pub mod files;
+pub mod import;
 pub mod list;
 pub mod new;
 pub mod output;
@@ -62,6 +63,8 @@ enum Command {
     Check(check::Arguments),
     /// Create a scenario to begin with
     New(new::Arguments),
+    /// Make a scenario from a real manifest
+    Import(import::Arguments),
     /// List scenarios with what they claim and expect
     List(list::Arguments),
     /// List the presets, or show one with its sources
@@ -97,6 +100,7 @@ pub fn main() -> ExitCode {
         Command::Trace(arguments) => trace::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::New(arguments) => new::run(&arguments),
+        Command::Import(arguments) => import::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
         Command::Presets(arguments) => presets::run(&arguments),
         Command::Schema => schema::run(),

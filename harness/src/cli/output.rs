@@ -28,6 +28,13 @@ pub fn stderr(text: &str) {
     let _ = anstream::stderr().lock().write_all(text.as_bytes());
 }
 
+/// Says what of a scenario's manifest is not modelled.
+pub fn notes(file: &Path, notes: &[String]) {
+    for note in notes {
+        stderr(&format!("note: {}: {note}\n", file.display()));
+    }
+}
+
 /// A report file. Opened before anything is simulated, so that a path that
 /// cannot be written is known at once; put in place when complete, so that
 /// nobody ever reads half a report.

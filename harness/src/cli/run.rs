@@ -100,7 +100,10 @@ fn load_all(files: &[PathBuf]) -> Result<Vec<Scenario>, Exit> {
     let (mut scenarios, mut wrong) = (Vec::new(), false);
     for file in files {
         match scenario::load(file) {
-            Ok(scenario) => scenarios.push(scenario),
+            Ok(scenario) => {
+                output::notes(file, &scenario.notes);
+                scenarios.push(scenario);
+            }
             Err(diagnostics) => {
                 wrong = true;
                 output::stderr(&diagnostics.render_coloured());

@@ -25,6 +25,26 @@ pub(crate) fn last_value<'t>(args: &'t [Rc<Node>], flag: &str) -> Option<(&'t st
     found
 }
 
+/// Every flag with its value and place, in order. A flag without a value is a
+/// switch that is on.
+pub(crate) fn flags(args: &[Rc<Node>]) -> Vec<(&str, &str, Span)> {
+    let mut found = Vec::new();
+    let mut args = args.iter().peekable();
+    while let Some(arg) = args.next() {
+        let Some(text) = arg.text().filter(|text| text.starts_with('-')) else {
+            continue;
+        };
+        if let Some((flag, value)) = text.split_once('=') {
+            found.push((flag, value, arg.span));
+        } else {
+            let value = args.next_if(|next| next.text().is_some_and(|text| !text.starts_with('-')));
+            let value = value.and_then(|value| value.text()).unwrap_or("true");
+            found.push((text, value, arg.span));
+        }
+    }
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::tree::tests::scalar;
@@ -47,5 +67,23 @@ mod tests {
         );
         check(&["--metric-resolution-x=15s"], None);
         check(&[], None);
+    }
+
+    #[test]
+    fn flags_have_a_value_of_either_form_or_are_switches() {
+        let args: Vec<Rc<Node>> = ["--a=1", "--b", "2", "--c", "--d", "stray"]
+            .map(scalar)
+            .into();
+        let read: Vec<(&str, &str)> = flags(&args)
+            .into_iter()
+            .map(|(flag, value, _)| (flag, value))
+            .collect();
+        let expected = [
+            ("--a", "1"),
+            ("--b", "2"),
+            ("--c", "true"),
+            ("--d", "stray"),
+        ];
+        assert_eq!(read, expected);
     }
 }

@@ -46,11 +46,13 @@ pub enum Code {
     Contradiction,
     /// S0206: an entry without any effect.
     SaysNothing,
+    /// S0207: a manifest that does not say what metrics-server is.
+    BadManifest,
 }
 
 impl Code {
     /// Every code, in order.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Unreadable,
         Self::TooLarge,
         Self::NotUtf8,
@@ -71,6 +73,7 @@ impl Code {
         Self::Duplicate,
         Self::Contradiction,
         Self::SaysNothing,
+        Self::BadManifest,
     ];
 
     /// `S0101`
@@ -110,6 +113,10 @@ impl Code {
             Self::Duplicate => ("S0204", "two things share what must be unique"),
             Self::Contradiction => ("S0205", "two settings exclude each other"),
             Self::SaysNothing => ("S0206", "an entry without any effect"),
+            Self::BadManifest => (
+                "S0207",
+                "a manifest that does not say what metrics-server is",
+            ),
         }
     }
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use super::aggregation::{AGGREGATION, AUTHENTICATION, SERVICE_SHAPE};
 use super::api_server::API_SERVER;
+use sha2::{Digest, Sha256};
+
 use super::changes::{self, Change};
 use super::cluster::NETWORK;
 use super::code::Code;
@@ -15,6 +17,7 @@ use super::deployment;
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::expect;
 use super::fleet::Fleet;
+use super::manifest;
 use super::model::{Action, ActionKind, Expectation, MetricsServer, Scenario, Timeline};
 use super::node::Decoded;
 use super::node::NODE;
@@ -62,6 +65,13 @@ pub(crate) static SCENARIO_SHAPE: Shape = Shape::new(
             "The distribution whose defaults hold where the scenario says nothing.",
         )
         .fixed("a scenario builds on one preset"),
+        Key::optional(
+            "manifest",
+            Kind::Text,
+            "./metrics-server.yaml",
+            "A file with the real manifest, counted from the scenario's directory: Deployment, Service, APIService and PodDisruptionBudget, as applied or as `kubectl get -o yaml` or `helm template` print them. What it says holds in place of the preset; a scenario that says otherwise is wrong. Missing: none.",
+        )
+        .fixed("what changes is said in the scenario"),
         Key::given(
             "until",
             Kind::Duration,
@@ -264,13 +274,7 @@ fn preset(decoder: &mut Decoder, sources: &mut Sources, file: &Rc<Node>) -> (Str
         })
     });
     let name = chosen.unwrap_or(presets::FALLBACK);
-    let trees = presets::chain(name).into_iter().map(|preset| {
-        let id = sources.add(preset.name, preset.text);
-        yaml::read(sources, id).expect("presets are YAML: a test reads them all")
-    });
-    // The first is the most particular one.
-    let tree = trees.reduce(|above, below| overlay(&below, &above));
-    let tree = tree.expect("a preset builds on itself at least");
+    let tree = presets::tree(sources, name);
     (name.to_owned(), tree)
 }
 
@@ -291,7 +295,12 @@ fn decode(
     };
     note_duplicate_keys(decoder, file);
     let (preset, preset_tree) = preset(decoder, sources, file);
-    let merged = overlay(&preset_tree, &with_preset_args(&preset_tree, file));
+    let manifest = manifest::layer::of_scenario(decoder, sources, file);
+    let base = match &manifest {
+        Some(manifest) => overlay(&preset_tree, &manifest.layer),
+        None => preset_tree,
+    };
+    let merged = overlay(&base, &with_preset_args(&base, file));
     let parts = parts(decoder, sources, &merged, Item::root(file).key_span())?;
 
     // The settings at zero are checked even if a change is wrong.
@@ -310,7 +319,8 @@ fn decode(
         tags: head.tags,
         links: head.links,
         file: PathBuf::from(sources.name(SourceId::FILE)),
-        input_digest: digest.to_owned(),
+        input_digest: input_digest(digest, manifest.as_ref()),
+        notes: manifest.map_or(Vec::new(), |manifest| manifest.notes),
         preset,
         until: parts.until?,
         seeds: head.seeds,
@@ -329,6 +339,17 @@ fn decode(
         expectations: parts.expectations?,
         settings,
     })
+}
+
+/// The digest of the file, and of the manifest where there is one.
+fn input_digest(file: &str, manifest: Option<&manifest::Manifest>) -> String {
+    match manifest {
+        Some(manifest) => {
+            let both = format!("{file} {}", manifest.digest);
+            reports::trace::hex(&Sha256::digest(both.as_bytes()))
+        }
+        None => file.to_owned(),
+    }
 }
 
 /// The parts of a document; `None` where a mistake was noted.
@@ -435,6 +456,8 @@ struct Head {
 
 fn head(decoder: &mut Decoder, object: &mut Object<'_>) -> Option<Head> {
     object.item("preset");
+    // Read before, as it is a layer.
+    object.item("manifest");
     let version = object.required(decoder, "apiVersion", |decoder, item| {
         decoder.word(item, &[("firstlight/v1", ())])
     });

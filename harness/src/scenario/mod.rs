@@ -9,6 +9,7 @@
 //!   `probe`, `fleet`, `node`, `kubelet`, `cluster`, `expect`; what the control
 //!   plane is made of by `plane`, with `api_server`, `aggregation`, `rbac` and
 //!   `consumers`;
+//! - `manifest`: a real manifest as a layer between the two;
 //! - `changes`: what holds from a later time on, as further layers;
 //! - `shape`: what every mapping looks like;
 //! - `decoder`, `scalars`, `values`: reading with all mistakes noted;
@@ -43,6 +44,7 @@ mod document;
 mod expect;
 mod fleet;
 mod kubelet;
+pub mod manifest;
 pub mod model;
 mod node;
 mod plane;
@@ -89,7 +91,7 @@ pub fn load(path: &Path) -> Result<Scenario, Diagnostics> {
         path => path.display().to_string(),
     };
     let refuse = |mistake| Diagnostics::new(Sources::default(), vec![mistake]);
-    let bytes = read(path).map_err(|error| {
+    let bytes = read_limited(path).map_err(|error| {
         refuse(Diagnostic::without_place(
             Code::Unreadable,
             format!("`{name}` cannot be read: {error}"),
@@ -116,7 +118,7 @@ pub fn load(path: &Path) -> Result<Scenario, Diagnostics> {
 }
 
 /// At most one byte more than is allowed.
-fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+fn read_limited(path: &Path) -> std::io::Result<Vec<u8>> {
     let limit = u64::try_from(MAX_BYTES).expect("1 MiB") + 1;
     let mut bytes = Vec::new();
     if path == Path::new(STDIN) {

@@ -33,8 +33,11 @@ pub struct Scenario {
     pub links: Vec<String>,
     /// The file it was read from, as given on the command line.
     pub file: PathBuf,
-    /// SHA-256 of the file's bytes, lower-case hexadecimal.
+    /// SHA-256 of the file's bytes, lower-case hexadecimal; where it names a
+    /// manifest, of that digest, a space and the manifest's digest.
     pub input_digest: String,
+    /// What its manifest has that is not modelled, in sentences.
+    pub notes: Vec<String>,
     /// The preset it builds on.
     pub preset: String,
     /// Where the simulation stops, in virtual time.

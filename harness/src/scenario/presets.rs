@@ -1,5 +1,11 @@
 //! Presets: the real defaults of a distribution, in the scenario language.
 
+use std::rc::Rc;
+
+use super::source::Sources;
+use super::tree::{Node, overlay};
+use super::yaml;
+
 /// A preset's name and text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Preset {
@@ -44,6 +50,17 @@ pub static PRESETS: [Preset; 13] = [
     preset!("talos" on "upstream-0.8"),
     preset!("microk8s" on "upstream-0.8"),
 ];
+
+/// The preset of this name, laid over what it builds on.
+pub(crate) fn tree(sources: &mut Sources, name: &str) -> Rc<Node> {
+    let trees = chain(name).into_iter().map(|preset| {
+        let id = sources.add(preset.name, preset.text);
+        yaml::read(sources, id).expect("presets are YAML: a test reads them all")
+    });
+    // The first is the most particular one.
+    let tree = trees.reduce(|above, below| overlay(&below, &above));
+    tree.expect("a preset builds on itself at least")
+}
 
 /// What a scenario without a usable preset is checked against.
 pub(crate) const FALLBACK: &str = "upstream-0.8";

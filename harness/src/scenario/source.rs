@@ -11,6 +11,15 @@ impl SourceId {
     pub(crate) const FILE: Self = Self(0);
 }
 
+/// Whose text it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Author {
+    /// The user's: the scenario or its manifest.
+    User,
+    /// Ours: a preset.
+    Preset,
+}
+
 /// A range of bytes in one of the texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Span {
@@ -48,15 +57,31 @@ pub(crate) struct Sources(Vec<Source>);
 struct Source {
     name: String,
     text: Arc<str>,
+    author: Author,
 }
 
 impl Sources {
-    /// Adds a text; the first one is the scenario file.
+    /// Adds a text of ours; the first one is the scenario file.
     pub(crate) fn add(&mut self, name: &str, text: &str) -> SourceId {
-        let id = u32::try_from(self.0.len()).expect("a scenario and its presets are few");
+        let author = match self.0.is_empty() {
+            true => Author::User,
+            false => Author::Preset,
+        };
+        self.add_by(author, name, text)
+    }
+
+    /// Adds another file of the user's.
+    pub(crate) fn add_file(&mut self, name: &str, text: &str) -> SourceId {
+        self.add_by(Author::User, name, text)
+    }
+
+    fn add_by(&mut self, author: Author, name: &str, text: &str) -> SourceId {
+        let id =
+            u32::try_from(self.0.len()).expect("a scenario, its manifest and its presets are few");
         self.0.push(Source {
             name: name.to_owned(),
             text: text.into(),
+            author,
         });
         SourceId(id)
     }
@@ -82,10 +107,9 @@ impl Sources {
     /// Where a setting comes from: the preset's name, or `file:line`.
     pub(crate) fn origin(&self, span: Span) -> String {
         let name = self.name(span.source);
-        if span.is_in_file() {
-            format!("{name}:{}", self.position(span).0)
-        } else {
-            name.to_owned()
+        match self.get(span.source).map(|source| source.author) {
+            Some(Author::User) => format!("{name}:{}", self.position(span).0),
+            _ => name.to_owned(),
         }
     }
 

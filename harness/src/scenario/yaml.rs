@@ -39,6 +39,52 @@ pub(crate) fn read(sources: &Sources, id: SourceId) -> Result<Rc<Node>, Box<Diag
     Ok(tree)
 }
 
+/// Reads every document of the text of `id`, leaving out empty ones.
+///
+/// # Errors
+///
+/// The first mistake of syntax.
+pub(crate) fn documents(sources: &Sources, id: SourceId) -> Result<Vec<Rc<Node>>, Box<Diagnostic>> {
+    let text = sources.text(id);
+    let mut documents = Vec::new();
+    for (start, end) in pieces(text) {
+        // Everything before is blanked out instead of cut off, so that lines
+        // and offsets stay those of the file.
+        let blank = text[..start]
+            .bytes()
+            .map(|byte| if byte == b'\n' { '\n' } else { ' ' });
+        let piece: String = blank.chain(text[start..end].chars()).collect();
+        let raw: Spanned<Raw> = serde_saphyr::from_str_with_options(&piece, options())
+            .map_err(|error| Box::new(explain(&error, text, id)))?;
+        let tree = Builder { text, id }.node(raw);
+        if !tree.is_null() {
+            documents.push(tree);
+        }
+    }
+    Ok(documents)
+}
+
+/// Where documents begin and end: between lines that begin with `---` or are
+/// `...`, which YAML allows for nothing else.
+fn pieces(text: &str) -> Vec<(usize, usize)> {
+    let mut pieces = Vec::new();
+    let (mut start, mut at) = (0, 0);
+    for line in text.split_inclusive('\n') {
+        let is_marker = |marker: &str| {
+            let rest = line.strip_prefix(marker);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']))
+        };
+        if is_marker("---") || is_marker("...") {
+            pieces.push((start, at));
+            start = at + "---".len();
+        }
+        at += line.len();
+    }
+    pieces.push((start, text.len()));
+    pieces.retain(|(start, end)| !text[*start..*end].trim().is_empty());
+    pieces
+}
+
 fn options() -> Options {
     serde_saphyr::options! {
         budget: serde_saphyr::budget! {
@@ -411,6 +457,21 @@ mod tests {
         let presets = super::super::presets::PRESETS.iter();
         let keys = presets.map(|preset| check(&parsed(preset.text).expect("valid"), preset.text));
         assert!(keys.sum::<usize>() > 150);
+    }
+
+    #[test]
+    fn documents_keep_their_places_in_the_file() {
+        let text = "# é\n---\na: 1\n--- # two\nb: {c: |\n  text\n}\n...\n---\n\n---\n# nothing\n--- {d: 4}\n";
+        let text = text.replace("{c: |\n  text\n}", "x");
+        let mut sources = Sources::default();
+        let id = sources.add("a.yaml", &text);
+        let documents = documents(&sources, id).expect("YAML");
+        let shown: Vec<String> = documents.iter().map(|tree| tree.to_flow()).collect();
+        assert_eq!(shown, ["{a: 1}", "{b: x}", "{d: 4}"]);
+        for (tree, key) in documents.iter().zip(["a", "b", "d"]) {
+            let span = tree.entries()[0].key_span;
+            assert_eq!(&text[span.start..span.end], key);
+        }
     }
 
     #[test]

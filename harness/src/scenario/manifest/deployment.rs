@@ -1,0 +1,291 @@
+//! A Deployment → `metricsServer`.
+
+use std::rc::Rc;
+
+use super::super::server::METRICS_SERVER;
+use super::super::source::Span;
+use super::super::tree::{Entry, Node, Value};
+use super::build::{entry, list, mapping, null, others, renamed, scalar};
+use super::objects::{Found, text};
+
+/// Numbers of a probe. Source: `k8s.io/api/core/v1 Probe`.
+const PROBE_NUMBERS: [&str; 5] = [
+    "initialDelaySeconds",
+    "periodSeconds",
+    "timeoutSeconds",
+    "successThreshold",
+    "failureThreshold",
+];
+
+/// What `kubectl get` shows and nobody chose, or what has no bearing on a
+/// start.
+const OF_NO_ACCOUNT: [&str; 8] = [
+    "selector",
+    "revisionHistoryLimit",
+    "metadata",
+    "schedulerName",
+    "serviceAccount",
+    "terminationMessagePath",
+    "terminationMessagePolicy",
+    "imagePullPolicy",
+];
+
+/// The settings, and in `notes` what is left out.
+pub(super) fn metrics_server(found: &Found, notes: &mut Vec<String>) -> Rc<Node> {
+    let place = found.deployment.place;
+    let mut translation = Translation {
+        entries: Vec::new(),
+        left_out: Vec::new(),
+        place,
+    };
+    let nothing = null(place);
+    let part = |path: &[&str]| {
+        let entry = found.deployment.node.path(path);
+        entry.map_or_else(|| Rc::clone(&nothing), |entry| Rc::clone(&entry.value))
+    };
+    let container = Rc::clone(&found.deployment.containers()[found.container]);
+    translation.deployment(&part(&["spec"]));
+    translation.pod(&part(&["spec", "template", "spec"]), found.container);
+    translation.container(&container);
+    if let Some(budget) = &found.budget {
+        let spec = budget.node.entry("spec").map(|spec| &spec.value);
+        let amounts = spec.map_or(&[][..], |spec| spec.entries()).iter();
+        let amounts = amounts.filter(|entry| &*entry.key != "selector").cloned();
+        let value = mapping(budget.place, amounts.collect());
+        translation.take("podDisruptionBudget", budget.place, value, &budget.shown());
+    }
+    if !translation.left_out.is_empty() {
+        notes.push(format!(
+            "{}: not modelled: {}",
+            found.deployment.shown(),
+            translation.left_out.join(", ")
+        ));
+    }
+    mapping(place, translation.entries)
+}
+
+struct Translation {
+    entries: Vec<Entry>,
+    left_out: Vec<String>,
+    place: Span,
+}
+
+impl Translation {
+    /// Takes a value under a key of the language, if it has that key.
+    fn take(&mut self, key: &str, place: Span, value: Rc<Node>, shown: &str) {
+        if METRICS_SERVER.key(key).is_some() {
+            self.entries.push(entry(key, place, value));
+        } else {
+            self.left_out.push(shown.to_owned());
+        }
+    }
+
+    /// Takes an entry under its own name, if it is there.
+    fn take_entry(&mut self, node: &Node, key: &str, path: &str) {
+        if let Some(found) = node.entry(key) {
+            let value = Rc::clone(&found.value);
+            self.take(key, found.key_span, value, &format!("{path}{key}"));
+        }
+    }
+
+    fn leave_out(&mut self, node: &Node, path: &str, known: &[&str]) {
+        let known: Vec<&str> = known.iter().chain(&OF_NO_ACCOUNT).copied().collect();
+        self.left_out.extend(others(node, path, &known));
+    }
+
+    fn deployment(&mut self, spec: &Node) {
+        for key in ["replicas", "strategy", "progressDeadlineSeconds"] {
+            // One pod is what the language means without saying so.
+            let usual = key == "replicas" && METRICS_SERVER.key(key).is_none();
+            if !(usual && text(spec, &[key]) == "1") {
+                self.take_entry(spec, key, "");
+            }
+        }
+        let known = [
+            "replicas",
+            "strategy",
+            "progressDeadlineSeconds",
+            "template",
+        ];
+        self.leave_out(spec, "", &known);
+    }
+
+    fn pod(&mut self, spec: &Node, container: usize) {
+        let place = self.place;
+        let host_network = spec
+            .entry("hostNetwork")
+            .filter(|entry| !entry.value.is_null());
+        let (at, value) = match host_network {
+            Some(found) => (found.key_span, Rc::clone(&found.value)),
+            None => (place, scalar(place, "false")),
+        };
+        self.take("hostNetwork", at, value, "hostNetwork");
+        for key in ["terminationGracePeriodSeconds", "restartPolicy"] {
+            self.take_entry(spec, key, "");
+        }
+        let known = [
+            "hostNetwork",
+            "terminationGracePeriodSeconds",
+            "restartPolicy",
+            "containers",
+        ];
+        let usual = ["dnsPolicy"].into_iter();
+        let usual = usual.filter(|key| text(spec, &[key]) == "ClusterFirst");
+        let known: Vec<&str> = known.into_iter().chain(usual).collect();
+        self.leave_out(spec, "", &known);
+        let containers = spec.entry("containers");
+        let containers = containers.map_or(&[][..], |entry| entry.value.items());
+        for (_, other) in containers
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| *index != container)
+        {
+            self.left_out
+                .push(format!("container {}", text(other, &["name"])));
+        }
+    }
+
+    fn container(&mut self, container: &Node) {
+        self.version(container);
+        self.args(container);
+        for probe in ["readinessProbe", "livenessProbe", "startupProbe"] {
+            self.probe(container, probe);
+        }
+        let ports = container.entry("ports");
+        let ports = ports.map_or(&[][..], |ports| ports.value.items());
+        if let Some(port) = ports.first().and_then(|port| port.entry("containerPort")) {
+            if METRICS_SERVER.key("containerPort").is_some() {
+                let value = Rc::clone(&port.value);
+                self.entries
+                    .push(entry("containerPort", port.key_span, value));
+            }
+        }
+        let resources = container
+            .entry("resources")
+            .map(|entry| Rc::clone(&entry.value));
+        if let Some(resources) = resources.filter(|node| !node.entries().is_empty()) {
+            match resources.entry("limits") {
+                Some(limits) if METRICS_SERVER.key("resources").is_some() => {
+                    let limits = entry("limits", limits.key_span, Rc::clone(&limits.value));
+                    let value = mapping(resources.span, vec![limits]);
+                    self.entries.push(entry("resources", resources.span, value));
+                }
+                Some(_) => self.left_out.push("resources.limits".to_owned()),
+                None => {}
+            }
+            self.left_out
+                .extend(others(&resources, "resources.", &["limits"]));
+        }
+        let known = [
+            "name",
+            "image",
+            "args",
+            "command",
+            "ports",
+            "resources",
+            "readinessProbe",
+            "livenessProbe",
+            "startupProbe",
+        ];
+        self.leave_out(container, "", &known);
+    }
+
+    /// The image's tag names the release, where it does.
+    fn version(&mut self, container: &Node) {
+        let Some(image) = container.entry("image") else {
+            return;
+        };
+        let text = image.value.text().unwrap_or("");
+        let without_digest = text.split('@').next().unwrap_or(text);
+        let last = without_digest.rsplit('/').next().unwrap_or(without_digest);
+        let tag = last.split_once(':').map(|(_, tag)| tag);
+        let is_release = |tag: &&str| {
+            let number = tag.strip_prefix('v').unwrap_or(tag);
+            number.starts_with(|c: char| c.is_ascii_digit()) && number.contains('.')
+        };
+        match tag.filter(is_release) {
+            Some(tag) => {
+                let value = scalar(image.value.span, tag);
+                self.entries.push(entry("version", image.key_span, value));
+            }
+            None => self
+                .left_out
+                .push(format!("the release behind the image `{text}`")),
+        }
+    }
+
+    /// `command` beyond the program, then `args`.
+    fn args(&mut self, container: &Node) {
+        let items = |key: &str| {
+            let entry = container.entry(key);
+            entry.map_or(&[][..], |entry| entry.value.items())
+        };
+        let all: Vec<Rc<Node>> = items("command")
+            .iter()
+            .skip(1)
+            .chain(items("args"))
+            .map(Rc::clone)
+            .collect();
+        let found = container
+            .entry("args")
+            .or_else(|| container.entry("command"));
+        let place = found.map_or(self.place, |entry| entry.key_span);
+        self.entries.push(entry("args", place, list(place, all)));
+    }
+
+    /// A probe as a whole: what it does not say is Kubernetes' default.
+    fn probe(&mut self, container: &Node, key: &'static str) {
+        let Some(found) = container.entry(key).filter(|entry| !entry.value.is_null()) else {
+            self.entries.push(entry(key, self.place, null(self.place)));
+            return;
+        };
+        let probe = &found.value;
+        let Some(get) = probe.entry("httpGet") else {
+            self.left_out.push(format!("{key}, which is no httpGet"));
+            self.entries
+                .push(entry(key, found.key_span, null(found.key_span)));
+            return;
+        };
+        let mut entries: Vec<Entry> = PROBE_NUMBERS
+            .iter()
+            .map(|number| renamed(probe, number, number, found.key_span))
+            .collect();
+        let mut request = vec![
+            renamed(&get.value, "path", "path", get.key_span),
+            renamed(&get.value, "scheme", "scheme", get.key_span),
+        ];
+        request.push(port(container, &get.value, get.key_span));
+        entries.push(entry(
+            "httpGet",
+            get.key_span,
+            mapping(get.value.span, request),
+        ));
+        let value = mapping(probe.span, entries);
+        self.entries.push(entry(key, found.key_span, value));
+        let known: Vec<&str> = PROBE_NUMBERS.into_iter().chain(["httpGet"]).collect();
+        self.left_out
+            .extend(others(probe, &format!("{key}."), &known));
+        let path = format!("{key}.httpGet.");
+        let known = ["path", "scheme", "port"];
+        self.left_out.extend(others(&get.value, &path, &known));
+    }
+}
+
+/// The port of a probe; the name of a container's port as its number.
+fn port(container: &Node, get: &Node, place: Span) -> Entry {
+    let port = renamed(get, "port", "port", place);
+    let Value::Scalar { text: name, .. } = &port.value.value else {
+        return port;
+    };
+    let ports = container.entry("ports");
+    let ports = ports.map_or(&[][..], |ports| ports.value.items());
+    let named = ports.iter().find(|known| text(known, &["name"]) == &**name);
+    let number = named.and_then(|known| known.entry("containerPort"));
+    match number.and_then(|number| number.value.text()) {
+        Some(number) if &**name != "https" => Entry {
+            value: scalar(port.value.span, number),
+            ..port
+        },
+        _ => port,
+    }
+}

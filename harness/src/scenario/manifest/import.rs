@@ -1,0 +1,193 @@
+//! A manifest as a scenario of its own: only what differs from a preset.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use super::super::args::flags;
+use super::super::decoder::Decoder;
+use super::super::diagnostic::Diagnostics;
+use super::super::presets::{self, PRESETS};
+use super::super::source::Sources;
+use super::super::tree::Node;
+
+/// What a flag of the presets means where it is not given.
+/// Source: metrics-server `docs/command-line-flags.txt`.
+const DEFAULTS: [(&str, &str); 6] = [
+    ("--cert-dir", "apiserver.local.config/certificates"),
+    ("--secure-port", "443"),
+    (
+        "--kubelet-preferred-address-types",
+        "Hostname,InternalDNS,InternalIP,ExternalDNS,ExternalIP",
+    ),
+    ("--kubelet-use-node-status-port", "false"),
+    ("--metric-resolution", "60s"),
+    ("--kubelet-insecure-tls", "false"),
+];
+
+/// What Kubernetes fills in for numbers of a probe.
+/// Source: `pkg/apis/core/v1/defaults.go SetDefaults_Probe`.
+const PROBE_DEFAULTS: [(&str, &str); 5] = [
+    ("initialDelaySeconds", "0"),
+    ("periodSeconds", "10"),
+    ("timeoutSeconds", "1"),
+    ("successThreshold", "1"),
+    ("failureThreshold", "3"),
+];
+
+/// What the language takes where a Service or an APIService says nothing.
+const USUAL: [(&str, &str); 5] = [
+    ("port", "443"),
+    ("portName", "https"),
+    ("targetPort", "https"),
+    ("groupPriorityMinimum", "100"),
+    ("versionPriority", "100"),
+];
+
+/// A scenario made from a manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Imported {
+    /// The scenario, as YAML.
+    pub scenario: String,
+    /// What the manifest has that is not in it.
+    pub notes: Vec<String>,
+}
+
+/// Makes a scenario called `name` of the manifest `text`. Without a `preset`
+/// it builds on the release manifest of the same release. Messages call the
+/// manifest `file`.
+///
+/// # Errors
+///
+/// Everything that keeps the manifest from being used.
+pub fn import(
+    file: &str,
+    text: &str,
+    name: &str,
+    preset: Option<&str>,
+) -> Result<Imported, Diagnostics> {
+    let mut sources = Sources::default();
+    // The scenario that is to be made has the first place.
+    sources.add(name, "");
+    let id = sources.add_file(file, text);
+    let mut decoder = Decoder::default();
+    let manifest = super::read(&mut decoder, &sources, id);
+    let found = decoder.into_found();
+    let Some(manifest) = manifest.filter(|_| found.is_empty()) else {
+        return Err(Diagnostics::new(sources, found));
+    };
+    let preset = preset.unwrap_or_else(|| release_preset(&manifest.layer));
+    let base = presets::tree(&mut sources, preset);
+    let mut scenario = String::new();
+    for note in &manifest.notes {
+        scenario.push_str(&format!("# {note}\n"));
+    }
+    scenario.push_str(&format!(
+        "apiVersion: firstlight/v1\nkind: Scenario\nmetadata:\n  name: {name}\npreset: {preset}\n"
+    ));
+    differences(&manifest.layer, Some(&base), 0, &mut scenario);
+    scenario.push_str("nodes:\n  node-1: {}\n");
+    Ok(Imported {
+        scenario,
+        notes: manifest.notes,
+    })
+}
+
+/// The preset of the release line that the manifest's image is of.
+fn release_preset(layer: &Node) -> &'static str {
+    let version = layer.path(&["metricsServer", "version"]);
+    let version = version.and_then(|entry| entry.value.text()).unwrap_or("");
+    let mut line = version.trim_start_matches('v').splitn(3, '.');
+    let name = match (line.next(), line.next()) {
+        (Some(major), Some(minor)) => format!("upstream-{major}.{minor}"),
+        _ => String::new(),
+    };
+    let known = PRESETS.iter().find(|preset| preset.name == name);
+    known.map_or(presets::FALLBACK, |preset| preset.name)
+}
+
+/// Writes what `layer` has otherwise than `base`; whether there was anything.
+fn differences(layer: &Node, base: Option<&Node>, depth: usize, out: &mut String) -> bool {
+    let before = out.len();
+    for entry in layer.entries() {
+        let below = base
+            .and_then(|base| base.entry(&entry.key))
+            .map(|entry| &entry.value);
+        let indent = "  ".repeat(depth);
+        if &*entry.key == "args" {
+            write_args(&entry.value, below.map(|node| &**node), &indent, out);
+        } else if entry.value.is_one_value() {
+            let value = filled_in(&entry.key, &entry.value);
+            let same = match below {
+                Some(below) => below.to_flow() == value,
+                None => {
+                    let usual = USUAL
+                        .iter()
+                        .any(|(key, usual)| **key == *entry.key && *usual == value);
+                    usual || entry.value.is_null()
+                }
+            };
+            if !same {
+                out.push_str(&format!("{indent}{}: {value}\n", entry.key));
+            }
+        } else {
+            let heading = format!("{indent}{}:\n", entry.key);
+            let start = out.len();
+            out.push_str(&heading);
+            let below = below.map(|node| &**node);
+            if !differences(&entry.value, below, depth + 1, out) {
+                out.truncate(start);
+            }
+        }
+    }
+    out.len() > before
+}
+
+/// What Kubernetes makes of a number that a probe leaves out.
+fn filled_in(key: &str, value: &Node) -> String {
+    let default = PROBE_DEFAULTS.iter().find(|(name, _)| *name == key);
+    match default {
+        Some((_, default)) if value.is_null() => (*default).to_owned(),
+        _ => value.to_flow(),
+    }
+}
+
+/// An argument as an element of a list in block style, where most need no
+/// quotes.
+fn argument(arg: &Node) -> String {
+    let harmless = |c: char| c.is_ascii_alphanumeric() || "-_=./,+%".contains(c);
+    match arg.text() {
+        Some(text) if text.starts_with("--") && text.chars().all(harmless) => text.to_owned(),
+        _ => arg.to_flow(),
+    }
+}
+
+/// Arguments add to those of the preset: only those that differ, and for
+/// those that the manifest lacks what their absence means.
+fn write_args(args: &Node, base: Option<&Node>, indent: &str, out: &mut String) {
+    let of_preset: Vec<&Rc<Node>> = base.map_or(Vec::new(), |base| base.items().iter().collect());
+    let preset_flags = base.map_or(Vec::new(), |base| flags(base.items()));
+    let own = flags(args.items());
+    let given: BTreeSet<&str> = own.iter().map(|(flag, ..)| *flag).collect();
+    let mut wanted: Vec<String> = Vec::new();
+    for (flag, ..) in &preset_flags {
+        let default = DEFAULTS.iter().find(|(name, _)| name == flag);
+        if let Some((_, default)) = default.filter(|_| !given.contains(flag)) {
+            wanted.push(format!("{flag}={default}"));
+        }
+    }
+    let is_of_preset = |arg: &Node| {
+        of_preset
+            .iter()
+            .any(|known| known.to_flow() == arg.to_flow())
+    };
+    for arg in args.items().iter().filter(|arg| !is_of_preset(arg)) {
+        wanted.push(argument(arg));
+    }
+    if wanted.is_empty() {
+        return;
+    }
+    out.push_str(&format!("{indent}args:\n"));
+    for arg in wanted {
+        out.push_str(&format!("{indent}  - {arg}\n"));
+    }
+}
