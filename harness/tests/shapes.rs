@@ -97,8 +97,11 @@ fn the_schema_refuses_mistakes_of_shape() {
     let mut refused = 0;
     for entry in fs::read_dir(root().join("scenarios/invalid")).expect("there") {
         let path = entry.expect("readable").path();
+        if path.is_dir() {
+            continue;
+        }
         let text = fs::read_to_string(&path).unwrap_or_default();
-        let Err(mistakes) = parse("broken.yaml", &text) else {
+        let Err(mistakes) = parse(&path.display().to_string(), &text) else {
             panic!("{} is right", path.display())
         };
         let of_shape = |code: Code| code.as_str().starts_with("S01");
