@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::address_plan::{self, CLUSTER};
 use super::aggregation::{AGGREGATION, AUTHENTICATION, SERVICE_SHAPE};
 use super::api_server::API_SERVER;
 use sha2::{Digest, Sha256};
@@ -18,7 +19,7 @@ use super::diagnostic::{Diagnostic, Diagnostics};
 use super::expect;
 use super::fleet::Fleet;
 use super::manifest;
-use super::model::{Action, ActionKind, Expectation, MetricsServer, Scenario, Timeline};
+use super::model::{Action, ActionKind, Cluster, Expectation, MetricsServer, Scenario, Timeline};
 use super::node::Decoded;
 use super::node::NODE;
 use super::plane;
@@ -93,6 +94,13 @@ pub(crate) static SCENARIO_SHAPE: Shape = Shape::new(
             "What right clocks show when the run begins.",
         )
         .fixed("`clock.steps` of a node moves its clock"),
+        Key::given(
+            "cluster",
+            Kind::Mapping(&CLUSTER),
+            "{podCIDR: 10.42.0.0/16, serviceCIDR: 10.43.0.0/16}",
+            "The addresses of the cluster.",
+        )
+        .fixed("a cluster keeps its addresses"),
         Key::given(
             "metricsServer",
             Kind::Mapping(&METRICS_SERVER),
@@ -325,6 +333,7 @@ fn decode(
         until: parts.until?,
         seeds: head.seeds,
         epoch_unix_ns: head.epoch_unix_ns,
+        cluster: parts.cluster?,
         metrics_server,
         metrics_server_changes: over_time.metrics_server,
         nodes: changes::nodes(&parts.nodes, over_time.nodes),
@@ -359,6 +368,7 @@ struct Parts {
     /// Empty after a mistake: then only what does not refer to nodes is
     /// checked.
     nodes: Fleet,
+    cluster: Option<Cluster>,
     metrics_server: Option<MetricsServer>,
     actions: Option<Vec<Action>>,
     expectations: Option<Vec<Expectation>>,
@@ -374,6 +384,7 @@ fn parts(
     let mut object = decoder.object(Item::named(SCENARIO, place, merged), &SCENARIO_SHAPE)?;
     let until = object.required(decoder, "until", until);
     let head = head(decoder, &mut object);
+    let cluster = object.required(decoder, "cluster", address_plan::cluster);
     let nodes = object
         .required(decoder, "nodes", Fleet::read)
         .unwrap_or_default()
@@ -400,6 +411,7 @@ fn parts(
         head,
         until,
         nodes,
+        cluster,
         metrics_server,
         actions,
         expectations,

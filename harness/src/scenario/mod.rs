@@ -30,6 +30,7 @@ pub use diagnostic::{Code, Diagnostics};
 use model::Scenario;
 use source::{SourceId, Sources, Span};
 
+mod address_plan;
 mod aggregation;
 mod api_server;
 mod args;

@@ -5,7 +5,7 @@
 //! value that a run draws from its seed is a [`Distribution`].
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -47,6 +47,8 @@ pub struct Scenario {
     /// What the wall clocks of machines with a right clock show at virtual
     /// time zero: nanoseconds since the Unix epoch.
     pub epoch_unix_ns: i64,
+    /// The address ranges of pods and Services.
+    pub cluster: Cluster,
     /// metrics-server and its pod.
     pub metrics_server: MetricsServer,
     /// metrics-server's settings from later times on. What concerns the pod
@@ -130,11 +132,23 @@ pub enum Distribution {
     Quantiles(Vec<(u32, Duration)>),
 }
 
+/// The first addresses of the ranges of pods and Services, each with room for
+/// 65,536.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cluster {
+    /// Pods'.
+    pub pods: Ipv4Addr,
+    /// Services'.
+    pub services: Ipv4Addr,
+}
+
 /// metrics-server's container and the pod around it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MetricsServer {
     /// Which release's rules apply.
     pub version: Version,
+    /// The image without its tag.
+    pub image: String,
     /// The container's whole argument list, preset and scenario combined in
     /// this order: where a flag is given twice the last one wins.
     pub args: Vec<String>,

@@ -32,6 +32,12 @@ pub(crate) static METRICS_SERVER: Shape = Shape::new(
             "The release whose rules and defaults apply.",
         ),
         Key::given(
+            "image",
+            Kind::Text,
+            "rancher/mirrored-metrics-server",
+            "The container's image without its tag, which is the version.",
+        ),
+        Key::given(
             "args",
             Kind::List(&Kind::Text),
             "[--metric-resolution=30s]",
@@ -298,6 +304,9 @@ pub(crate) fn metrics_server(
     let before = decoder.count();
     let mut object = decoder.object(item, &METRICS_SERVER)?;
     let version = object.required(decoder, "version", version);
+    let image = object.required(decoder, "image", |decoder, item| {
+        decoder.text(item).map(str::to_owned)
+    });
     let args = object.required(decoder, "args", |decoder, item| {
         decoder.list(item, |decoder, arg| decoder.text(arg).map(str::to_owned))
     });
@@ -355,6 +364,7 @@ pub(crate) fn metrics_server(
     };
     Some(MetricsServer {
         version: version?,
+        image: image?,
         args: args?,
         replicas,
         nodes: nodes?.unwrap_or(usual),

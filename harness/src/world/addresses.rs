@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use crate::scenario::model::Scenario;
+use crate::scenario::model::{Cluster, Scenario};
 
 /// Port of the kubelet-like secure ports: kubelets and metrics-server.
 const HTTPS: u16 = 443;
@@ -30,6 +30,12 @@ pub struct Addresses {
     pub name_server: SocketAddr,
 }
 
+/// An address within a range of at least a /16.
+fn within(range: Ipv4Addr, third: u8, fourth: u8) -> IpAddr {
+    let offset = u32::from(third) << 8 | u32::from(fourth);
+    IpAddr::V4(Ipv4Addr::from(u32::from(range) | offset))
+}
+
 impl Addresses {
     /// Host and port of an API server, by its number among at most nine: the
     /// clients' addresses follow.
@@ -45,28 +51,24 @@ impl Addresses {
         SocketAddr::new(IpAddr::V4(ip), first.port())
     }
 
-    /// The address plan of a scenario: K3s' ranges where its preset is K3s',
-    /// kubeadm's elsewhere.
+    /// The address plan of a scenario.
     #[must_use]
     pub fn of(scenario: &Scenario) -> Self {
-        let k3s = scenario.preset.starts_with("k3s");
-        // Source: K3s `--cluster-cidr`, `--service-cidr`; kubeadm
-        // `networking.serviceSubnet` and flannel's usual pod range.
-        let (pods, services) = if k3s { (42, 43) } else { (244, 96) };
+        let Cluster { pods, services } = scenario.cluster;
         let ip = |a, b, c, d| IpAddr::V4(Ipv4Addr::new(a, b, c, d));
         let pod = |index: usize| {
             let index = u8::try_from(index).expect("fewer pods than addresses");
-            ip(10, pods, 0, 9 + index)
+            within(pods, 0, 9 + index)
         };
         Self {
             first_api_server: SocketAddr::new(ip(192, 168, 0, 10), 6443),
-            kubernetes_service: SocketAddr::new(ip(10, services, 0, 1), HTTPS),
-            metrics_service: SocketAddr::new(ip(10, services, 180, 48), HTTPS),
+            kubernetes_service: SocketAddr::new(within(services, 0, 1), HTTPS),
+            metrics_service: SocketAddr::new(within(services, 180, 48), HTTPS),
             pods: (0..scenario.most_pods()).map(pod).collect(),
             host_network: host_network(scenario),
             clients: ip(192, 168, 0, 20),
             witness: ip(192, 168, 0, 21),
-            name_server: SocketAddr::new(ip(10, services, 0, 10), 53),
+            name_server: SocketAddr::new(within(services, 0, 10), 53),
         }
     }
 }

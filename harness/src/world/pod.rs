@@ -245,7 +245,7 @@ impl PodFactory for Factory {
             recorded_as: self.scenario.has_several_pods().then(|| name.clone()),
             host_network: server.host_network,
             port: server.container_port.unwrap_or(secure_port(server)),
-            image: image(&self.scenario.preset, server),
+            image: image(server),
             args: server.args.clone(),
             scheduling: draw("scheduling", &server.pod.scheduling),
             network: self.available(server.pod.network_available),
@@ -336,13 +336,9 @@ pub fn secure_port(server: &MetricsServer) -> u16 {
     }
 }
 
-fn image(preset: &str, server: &MetricsServer) -> String {
+fn image(server: &MetricsServer) -> String {
     let tag = server.version.git_version();
-    if preset.starts_with("k3s") {
-        format!("rancher/mirrored-metrics-server:{tag}")
-    } else {
-        format!("registry.k8s.io/metrics-server/metrics-server:{tag}")
-    }
+    format!("{}:{tag}", server.image)
 }
 
 fn translate(probe: &Probe, random: &mut dyn Random) -> pod::Probe {

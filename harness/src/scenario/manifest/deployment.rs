@@ -203,6 +203,13 @@ impl Translation {
             let number = tag.strip_prefix('v').unwrap_or(tag);
             number.starts_with(|c: char| c.is_ascii_digit()) && number.contains('.')
         };
+        // Without the digest and the tag, if there is one.
+        let repository = match tag {
+            Some(tag) => &without_digest[..without_digest.len() - tag.len() - 1],
+            None => without_digest,
+        };
+        let value = scalar(image.value.span, repository);
+        self.entries.push(entry("image", image.key_span, value));
         match tag.filter(is_release) {
             Some(tag) => {
                 let value = scalar(image.value.span, tag);
