@@ -8,6 +8,7 @@ use reports::trace::Trace;
 
 use crate::brief;
 use crate::engine::fabric::Simulation;
+use crate::engine::key_exchange;
 use crate::engine::link::Links;
 use crate::engine::virtual_time::{self, Setup, Stuck};
 use crate::record::TraceRecorder;
@@ -49,6 +50,7 @@ pub fn run(scenario: &Scenario, seed: Seed) -> Result<Run, Stuck> {
 pub fn simulate(scenario: &Scenario, seed: Seed) -> Result<Trace, Stuck> {
     let slot: Rc<OnceCell<Rc<TraceRecorder>>> = Rc::default();
     let filled = Rc::clone(&slot);
+    key_exchange::forgo_secrecy();
     virtual_time::run(scenario.until, move |start| {
         let recorder = filled.get_or_init(|| TraceRecorder::new(start));
         set_up(Site::new(scenario, seed, start, recorder))

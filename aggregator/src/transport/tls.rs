@@ -68,11 +68,14 @@ pub fn certificates(pem: &[u8]) -> Vec<CertificateDer<'static>> {
 }
 
 impl Tls {
-    /// On this clock, with ring's algorithms.
+    /// On this clock, with the algorithms that the process has installed, or
+    /// else ring's.
     #[must_use]
     pub fn new(clock: Arc<dyn WallClock>) -> Self {
+        let provider = CryptoProvider::get_default().cloned();
         Self {
-            provider: Arc::new(rustls::crypto::ring::default_provider()),
+            provider: provider
+                .unwrap_or_else(|| Arc::new(rustls::crypto::ring::default_provider())),
             clock,
         }
     }

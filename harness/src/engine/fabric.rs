@@ -105,6 +105,24 @@ impl Engine for Simulation {
             .or_insert_with(|| self.net.add_host(ip));
         Rc::new(SimulatedNetwork::new(host, ip, Rc::clone(&self.fabric)))
     }
+
+    /// One stack with an address for each machine: an egress pass asks every
+    /// stack, so that a thousand of them cost more than all traffic.
+    fn listeners(&mut self, ips: &[IpAddr]) -> Vec<Rc<dyn Network>> {
+        if ips.is_empty() {
+            return Vec::new();
+        }
+        let host = self.net.add_host(ips.to_vec());
+        self.hosts.extend(ips.iter().map(|ip| (*ip, host)));
+        let network = |ip: &IpAddr| {
+            let network = SimulatedNetwork {
+                only_listens: true,
+                ..SimulatedNetwork::new(host, *ip, Rc::clone(&self.fabric))
+            };
+            Rc::new(network) as Rc<dyn Network>
+        };
+        ips.iter().map(network).collect()
+    }
 }
 
 /// The network as one machine sees it.
@@ -112,6 +130,9 @@ impl Engine for Simulation {
 pub struct SimulatedNetwork {
     host: HostId,
     ip: IpAddr,
+    /// Whether it shares its stack with others, so that a connection of its
+    /// own would come from the wrong address.
+    only_listens: bool,
     fabric: Rc<Fabric>,
 }
 
@@ -119,7 +140,12 @@ impl SimulatedNetwork {
     /// The network as the machine `host`, whose address is `ip`, sees it.
     #[must_use]
     pub fn new(host: HostId, ip: IpAddr, fabric: Rc<Fabric>) -> Self {
-        Self { host, ip, fabric }
+        Self {
+            host,
+            ip,
+            only_listens: false,
+            fabric,
+        }
     }
 
     fn adopt(&self, stream: TcpStream) -> BoxStream {
@@ -133,6 +159,11 @@ impl SimulatedNetwork {
 
 impl Network for SimulatedNetwork {
     fn dial(&self, address: SocketAddr) -> LocalBoxFuture<'static, io::Result<BoxStream>> {
+        assert!(
+            !self.only_listens,
+            "{} dials {address}, but it was announced as a machine that only listens",
+            self.ip
+        );
         let network = self.clone();
         async move {
             let address = match (network.fabric.terrain.services)(address) {
@@ -156,6 +187,10 @@ impl Network for SimulatedNetwork {
 
     fn listen(&self, address: SocketAddr) -> LocalBoxFuture<'static, io::Result<BoxListener>> {
         let network = self.clone();
+        let address = match self.only_listens && address.ip().is_unspecified() {
+            true => SocketAddr::new(self.ip, address.port()),
+            false => address,
+        };
         async move {
             let bind = OnHost {
                 host: network.host,

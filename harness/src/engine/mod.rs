@@ -11,6 +11,7 @@
 //! The virtual engine:
 //!
 //! - [`link`]: what the network does to each packet;
+//! - [`key_exchange`]: TLS without secrets;
 //! - [`fabric`]: simulated TCP as a [`seam::Network`];
 //! - [`virtual_time`]: the event loop on a paused clock.
 //!
@@ -23,6 +24,7 @@ use seam::Network;
 
 pub mod clock;
 pub mod fabric;
+pub mod key_exchange;
 pub mod link;
 pub mod live;
 pub mod memory_files;
@@ -41,4 +43,10 @@ pub trait Engine {
     /// The machine comes into being when its address is first asked for;
     /// asked again, it is the same machine.
     fn network(&mut self, ip: IpAddr) -> Rc<dyn Network>;
+
+    /// The networks of many machines on which nothing ever dials. An engine
+    /// may keep them cheaper than others.
+    fn listeners(&mut self, ips: &[IpAddr]) -> Vec<Rc<dyn Network>> {
+        ips.iter().map(|ip| self.network(*ip)).collect()
+    }
 }

@@ -92,7 +92,8 @@ pub(super) fn build(site: &Site, engine: &mut dyn Engine) -> Machines {
         .scenario
         .nodes
         .iter()
-        .map(|node| builder.machine(&node.name, node.ip, node.clock.clone()))
+        .zip(node_networks(site, builder.engine))
+        .map(|(node, network)| builder.on(network, &node.name, node.clock.clone()))
         .collect();
     let pods = addresses.pods.iter();
     let pods = pods.map(|ip| builder.engine.network(*ip)).collect();
@@ -119,8 +120,12 @@ struct Builder<'a> {
 
 impl Builder<'_> {
     fn machine(&mut self, name: &str, ip: IpAddr, clock: Clock) -> Machine {
-        let clock = Arc::new(SimulatedClock::new(self.site.start, self.site.epoch, clock));
         let network = self.engine.network(ip);
+        self.on(network, name, clock)
+    }
+
+    fn on(&self, network: Rc<dyn Network>, name: &str, clock: Clock) -> Machine {
+        let clock = Arc::new(SimulatedClock::new(self.site.start, self.site.epoch, clock));
         let host = Host::new(
             name,
             Rc::clone(&network),
@@ -135,6 +140,28 @@ impl Builder<'_> {
         }
     }
 }
+
+/// The networks of all nodes. Only kubelets that probe a pod dial: with many
+/// nodes and a pod that stays where it is, all nodes but its own only listen.
+fn node_networks(site: &Site, engine: &mut dyn Engine) -> Vec<Rc<dyn Network>> {
+    let scenario = &site.scenario;
+    let stays = scenario.nodes.len() >= MANY_NODES && !scenario.has_several_pods();
+    let home = scenario.metrics_server.nodes[0];
+    let (own, shared): (Vec<usize>, Vec<usize>) =
+        (0..scenario.nodes.len()).partition(|index| !stays || *index == home);
+    let ip = |index: &usize| scenario.nodes[*index].ip;
+    let mut networks: Vec<(usize, Rc<dyn Network>)> = own
+        .iter()
+        .map(|index| (*index, engine.network(ip(index))))
+        .collect();
+    let addresses: Vec<IpAddr> = shared.iter().map(ip).collect();
+    networks.extend(shared.into_iter().zip(engine.listeners(&addresses)));
+    networks.sort_by_key(|(index, _)| *index);
+    networks.into_iter().map(|(_, network)| network).collect()
+}
+
+/// From this many nodes on, those that only listen are told apart.
+const MANY_NODES: usize = 16;
 
 /// Service addresses lead where kube-proxy's table says; that of the API
 /// server itself is served by every node's proxy from the beginning.

@@ -120,8 +120,10 @@ pub fn client_config(
 
 const VERSIONS: &str = "ring supports the default protocol versions";
 
+/// The algorithms that the process has installed, or else ring's.
 fn provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::ring::default_provider())
+    let installed = CryptoProvider::get_default().cloned();
+    installed.unwrap_or_else(|| Arc::new(rustls::crypto::ring::default_provider()))
 }
 
 /// rustls' view of a machine's clock.
