@@ -155,6 +155,7 @@ fn matters_to_the_witness(event: &Event) -> bool {
         Event::Serving { .. }
             | Event::ApiService { .. }
             | Event::ApiServiceRegistered
+            | Event::ApiServiceDeleted
             | Event::ProcessExited { .. }
             | Event::Changed { .. }
     )
@@ -243,6 +244,7 @@ fn translate(event: Seen) -> Option<Event> {
         Seen::BackOff { nominal_ns } => Event::BackOff { nominal_ns },
         Seen::EndpointSlice { ready, not_ready } => Event::EndpointSlice { ready, not_ready },
         Seen::ApiServiceRegistered => Event::ApiServiceRegistered,
+        Seen::ApiServiceDeleted => Event::ApiServiceDeleted,
         Seen::ApiService {
             status,
             reason,

@@ -177,6 +177,8 @@ pub enum Event {
     },
     /// The APIService object was created.
     ApiServiceRegistered,
+    /// The APIService object was deleted.
+    ApiServiceDeleted,
     /// The APIService's Available condition was written.
     ApiService {
         /// `True`, `False`, `Unknown`

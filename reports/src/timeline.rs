@@ -124,6 +124,7 @@ impl Timeline {
                 self.ready.dedup_by_key(|(_, ready)| *ready);
             }
             Event::ApiServiceRegistered => self.set_api(at, ApiState::Unavailable),
+            Event::ApiServiceDeleted => self.set_api(at, ApiState::Absent),
             Event::ApiService { status, .. } if status == "True" => {
                 self.set_api(at, ApiState::Available);
             }

@@ -20,6 +20,7 @@
 //!
 //! | verdict | rule | incidents |
 //! |---|---|---|
+//! | [`Deadlock`](Verdict::Deadlock) | a controller manager waits for a complete discovery, which lacks the metrics API, whose endpoint one of its controllers would publish | BO-07 |
 //! | [`Flapping`](Verdict::Flapping) | the pod's Ready condition, the APIService's Available condition, one client's answers on one path, or one node or pod in the lists went away and came back at least twice | AG-06, AG-12, AG-13, SL-07, KB-03, RT-01 |
 //! | [`ReadyButUnreachable`](Verdict::ReadyButUnreachable) | at the end the APIService is not Available, or the last list asked for through the API server was not answered 200; a run that ends within [`PROPAGATION_NS`] of Ready is not held to it | AG-01, AG-03, AG-08, CV-01, NW-06, AZ-06 |
 //! | [`InstallFailed`](Verdict::InstallFailed) | the pod became Ready after the deadline | CD-01, RT-04 |
@@ -199,6 +200,9 @@ fn not_ready_at_end(case: &Case, seen: &Seen<'_>, milestones: &Milestones) -> (V
 
 fn ready_at_end(case: &Case, seen: &Seen<'_>, milestones: &Milestones) -> (Verdict, String) {
     let ready_ns = milestones.at(Milestone::PodReady).unwrap_or(0);
+    if let Some(because) = waiting_controllers(seen) {
+        return (Verdict::Deadlock, because);
+    }
     if let Some(because) = &seen.flapping {
         return (Verdict::Flapping, because.clone());
     }
@@ -313,6 +317,17 @@ fn deadlock(seen: &Seen<'_>) -> Option<String> {
             "the process has waited {} for the API server while {client} waits for the metrics \
              API ({outcome})",
             duration(waited)
+        )
+    })
+}
+
+fn waiting_controllers(seen: &Seen<'_>) -> Option<String> {
+    let outcome = seen.controllers_wait?;
+    let registered = seen.api_service_registered && !seen.api_service_available;
+    registered.then(|| {
+        format!(
+            "the controller manager waits for discovery, which lacks the metrics API ({outcome}), \
+             whose endpoint it does not publish before"
         )
     })
 }

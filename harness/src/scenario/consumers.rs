@@ -95,7 +95,7 @@ static KIND_WORDS: [Word; 6] = [
     ),
     (
         "controller-manager",
-        "the other controllers that need discovery",
+        "a controller manager that starts its controllers, that of endpoints among them, only once discovery is complete",
     ),
     ("kubectl-wait", "a person who waits for a condition"),
 ];

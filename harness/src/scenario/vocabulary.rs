@@ -63,7 +63,7 @@ pub(crate) const MILESTONES: [Word; 10] = [
 
 /// Those who ask and are, or are not, answered. `scraper` is metrics-server
 /// itself, which asks kubelets.
-pub(crate) const OBSERVERS: [Word; 9] = [
+pub(crate) const OBSERVERS: [Word; 12] = [
     ("readiness-probe", "the kubelet's readiness probe"),
     ("liveness-probe", "the kubelet's liveness probe"),
     ("startup-probe", "the kubelet's startup probe"),
@@ -71,10 +71,19 @@ pub(crate) const OBSERVERS: [Word; 9] = [
         "aggregator-check",
         "the availability controller of the API server",
     ),
-    ("kubectl-top", "a person with `kubectl top nodes`"),
+    ("kubectl-top", "a person with `kubectl top`"),
     ("hpa", "the horizontal pod autoscaler"),
     ("discovery", "a discovery client"),
     ("kubectl-drain", "a person with `kubectl drain`"),
+    (
+        "namespace-controller",
+        "the namespace controller with a namespace to delete",
+    ),
+    (
+        "controller-manager",
+        "a controller manager that waits for discovery",
+    ),
+    ("kubectl-wait", "a person with `kubectl wait`"),
     ("scraper", "metrics-server itself, which asks kubelets"),
 ];
 

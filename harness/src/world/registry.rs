@@ -21,6 +21,9 @@ const API_SERVICE: &str = "v1beta1.metrics.k8s.io";
 /// Where extension servers look for the front proxy's authority.
 const AUTHENTICATION: (&str, &str) = ("kube-system", "extension-apiserver-authentication");
 
+/// Reason and message of an APIService that is Available.
+const PASSED: (&str, &str) = ("Passed", "all checks passed");
+
 /// An object that is there, is another, or is not, from a time on.
 struct Step {
     at: Duration,
@@ -291,8 +294,8 @@ fn api_service(site: &Site, settings: &Aggregation, at: Duration) -> Value {
             "type": "Available",
             "status": "True",
             "lastTransitionTime": objects::rfc3339(created),
-            "reason": "Passed",
-            "message": "all checks passed",
+            "reason": PASSED.0,
+            "message": PASSED.1,
         }]);
     }
     object

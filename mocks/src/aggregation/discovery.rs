@@ -71,6 +71,18 @@ impl Manager {
         self.queue.add(name);
     }
 
+    /// Publishes an API that nobody has asked for yet as stale. A server is
+    /// ready only once it has asked for every API that it found at its start;
+    /// until then that is what is known.
+    pub(super) fn assume_stale(&self, api: &ApiService) {
+        let unknown = Addition {
+            group: api.group.clone(),
+            version: api.version.clone(),
+            resources: None,
+        };
+        self.publish(&api.name, Some(unknown));
+    }
+
     /// `GET /apis` in aggregated form.
     pub(crate) fn document(&self, form: &'static str) -> Tagged {
         let mut documents = self.documents.borrow_mut();

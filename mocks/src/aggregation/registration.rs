@@ -121,7 +121,8 @@ pub(super) fn start(context: &Rc<Context>, routes: &Rc<Routes>, discovery: &Rc<D
     for object in context.store.list("apiservices") {
         routes.update(&object);
     }
-    for name in routes.by_name.borrow().keys() {
+    for (name, route) in &*routes.by_name.borrow() {
+        discovery.assume_stale(&route.api);
         discovery.refresh(name);
     }
     context.process.spawn(Rc::clone(&controller).follow(watch));

@@ -194,15 +194,30 @@ async fn listen(process: &Host, address: SocketAddr) -> BoxListener {
     }
 }
 
-/// Tells when APIService objects are created.
+/// Tells when APIService objects are created and deleted, and which of those
+/// that there are were Available before.
 async fn tell_registrations(host: Host, store: Store, recorder: Rc<dyn Recorder>) {
     let mut watch = store.watch("apiservices");
-    for _ in store.list("apiservices") {
+    for object in store.list("apiservices") {
         recorder.record(host.name(), Event::ApiServiceRegistered);
+        let conditions = object["status"]["conditions"].as_array();
+        for condition in conditions.into_iter().flatten() {
+            let text = |field: &str| condition[field].as_str().unwrap_or_default().to_owned();
+            if condition["type"] == "Available" && condition["status"] == "True" {
+                let event = Event::ApiService {
+                    status: "True",
+                    reason: text("reason"),
+                    message: text("message"),
+                };
+                recorder.record(host.name(), event);
+            }
+        }
     }
     loop {
-        if watch.next().await.kind == ChangeKind::Added {
-            recorder.record(host.name(), Event::ApiServiceRegistered);
+        match watch.next().await.kind {
+            ChangeKind::Added => recorder.record(host.name(), Event::ApiServiceRegistered),
+            ChangeKind::Deleted => recorder.record(host.name(), Event::ApiServiceDeleted),
+            ChangeKind::Modified => {}
         }
     }
 }

@@ -36,6 +36,9 @@ pub(super) struct Seen<'t> {
     pub(super) last_list: Option<(&'t str, &'t str)>,
     /// The last answer to each client of the metrics API.
     pub(super) last_answers: BTreeMap<&'t str, &'t str>,
+    /// How discovery failed a controller manager that waits for it, if it still
+    /// does.
+    pub(super) controllers_wait: Option<&'t str>,
     /// The nodes in the last list, if it was answered.
     pub(super) nodes_listed: Option<&'t [String]>,
     /// The pods in the last list of all pods, if it was answered.
@@ -59,6 +62,7 @@ impl<'t> Seen<'t> {
             api_service_reason: "it has no condition yet",
             last_list: None,
             last_answers: BTreeMap::new(),
+            controllers_wait: None,
             nodes_listed: None,
             pods_listed: None,
             flapping: None,
@@ -94,6 +98,15 @@ impl<'t> Seen<'t> {
                 self.ready_at_end = !self.ready.is_empty();
             }
             Event::ApiServiceRegistered => self.api_service_registered = true,
+            Event::ApiServiceDeleted => {
+                self.api_service_registered = false;
+                self.api_service_available = false;
+            }
+            Event::Response {
+                observer, outcome, ..
+            } if observer == CONTROLLER_MANAGER => {
+                self.controllers_wait = (outcome != "200").then_some(outcome);
+            }
             Event::ApiService { status, reason, .. } => {
                 self.api_service_registered = true;
                 self.api_service_available = status == "True";
@@ -130,9 +143,22 @@ impl<'t> Seen<'t> {
     }
 }
 
+/// Users of the metrics API have names of the scenario's choice; whoever is
+/// part of every cluster is none.
 fn is_client(observer: &str) -> bool {
-    matches!(observer, "kubectl-top" | "hpa" | "discovery")
+    !matches!(
+        observer,
+        "readiness-probe"
+            | "liveness-probe"
+            | "startup-probe"
+            | "aggregator-check"
+            | "kubectl-drain"
+            | CONTROLLER_MANAGER
+    )
 }
+
+/// A controller manager that waits for discovery.
+const CONTROLLER_MANAGER: &str = "controller-manager";
 
 /// Something that is there or not, as time goes by.
 #[derive(Default)]
