@@ -35,12 +35,13 @@ macro_rules! preset {
 }
 
 /// Every preset.
-pub static PRESETS: [Preset; 13] = [
+pub static PRESETS: [Preset; 14] = [
     preset!("upstream-0.5" on "upstream-0.8"),
     preset!("upstream-0.6" on "upstream-0.8"),
     preset!("upstream-0.7" on "upstream-0.8"),
     preset!("upstream-0.8"),
     preset!("upstream-0.9" on "upstream-0.8"),
+    preset!("upstream-ha" on "upstream-0.8"),
     preset!("helm-chart" on "upstream-0.8"),
     preset!("k3s-1.36"),
     preset!("k3s-raspberry-pi" on "k3s-1.36"),

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::super::server::METRICS_SERVER;
+use super::super::args::last_value;
 use super::super::source::Span;
 use super::super::tree::{Entry, Node, Value};
 use super::build::{entry, list, mapping, null, others, renamed, scalar};
@@ -16,6 +16,9 @@ const PROBE_NUMBERS: [&str; 5] = [
     "successThreshold",
     "failureThreshold",
 ];
+
+/// Source: `k8s.io/api/policy/v1 PodDisruptionBudgetSpec`.
+const BUDGET_AMOUNTS: [&str; 2] = ["minAvailable", "maxUnavailable"];
 
 /// What `kubectl get` shows and nobody chose, or what has no bearing on a
 /// start.
@@ -47,13 +50,16 @@ pub(super) fn metrics_server(found: &Found, notes: &mut Vec<String>) -> Rc<Node>
     translation.deployment(&part(&["spec"]));
     translation.pod(&part(&["spec", "template", "spec"]), found.container);
     translation.container(&container);
-    if let Some(budget) = &found.budget {
+    let budget = found.budget.as_ref().map(|budget| {
         let spec = budget.node.entry("spec").map(|spec| &spec.value);
         let amounts = spec.map_or(&[][..], |spec| spec.entries()).iter();
-        let amounts = amounts.filter(|entry| &*entry.key != "selector").cloned();
-        let value = mapping(budget.place, amounts.collect());
-        translation.take("podDisruptionBudget", budget.place, value, &budget.shown());
-    }
+        let is_amount = |entry: &&Entry| BUDGET_AMOUNTS.contains(&&*entry.key);
+        mapping(budget.place, amounts.filter(is_amount).cloned().collect())
+    });
+    let budget = budget.unwrap_or_else(|| null(place));
+    translation
+        .entries
+        .push(entry("podDisruptionBudget", budget.span, budget));
     if !translation.left_out.is_empty() {
         notes.push(format!(
             "{}: not modelled: {}",
@@ -71,20 +77,11 @@ struct Translation {
 }
 
 impl Translation {
-    /// Takes a value under a key of the language, if it has that key.
-    fn take(&mut self, key: &str, place: Span, value: Rc<Node>, shown: &str) {
-        if METRICS_SERVER.key(key).is_some() {
-            self.entries.push(entry(key, place, value));
-        } else {
-            self.left_out.push(shown.to_owned());
-        }
-    }
-
     /// Takes an entry under its own name, if it is there.
-    fn take_entry(&mut self, node: &Node, key: &str, path: &str) {
+    fn take_entry(&mut self, node: &Node, key: &str) {
         if let Some(found) = node.entry(key) {
             let value = Rc::clone(&found.value);
-            self.take(key, found.key_span, value, &format!("{path}{key}"));
+            self.entries.push(entry(key, found.key_span, value));
         }
     }
 
@@ -94,13 +91,11 @@ impl Translation {
     }
 
     fn deployment(&mut self, spec: &Node) {
-        for key in ["replicas", "strategy", "progressDeadlineSeconds"] {
-            // One pod is what the language means without saying so.
-            let usual = key == "replicas" && METRICS_SERVER.key(key).is_none();
-            if !(usual && text(spec, &[key]) == "1") {
-                self.take_entry(spec, key, "");
-            }
+        for key in ["replicas", "progressDeadlineSeconds"] {
+            self.entries.push(renamed(spec, key, key, self.place));
         }
+        let strategy = self.strategy(spec);
+        self.entries.push(strategy);
         let known = [
             "replicas",
             "strategy",
@@ -108,6 +103,29 @@ impl Translation {
             "template",
         ];
         self.leave_out(spec, "", &known);
+    }
+
+    /// The strategy as a whole: what it does not say is Kubernetes' default.
+    fn strategy(&self, spec: &Node) -> Entry {
+        let Some(found) = spec
+            .entry("strategy")
+            .filter(|entry| !entry.value.is_null())
+        else {
+            return entry("strategy", self.place, null(self.place));
+        };
+        let place = found.key_span;
+        let strategy = &found.value;
+        let mut entries = vec![renamed(strategy, "type", "type", place)];
+        entries.push(match strategy.entry("rollingUpdate") {
+            Some(rolling) if !rolling.value.is_null() => {
+                let limits = ["maxUnavailable", "maxSurge"];
+                let limits = limits.map(|key| renamed(&rolling.value, key, key, rolling.key_span));
+                let limits = mapping(rolling.value.span, limits.to_vec());
+                entry("rollingUpdate", rolling.key_span, limits)
+            }
+            _ => entry("rollingUpdate", place, null(place)),
+        });
+        entry("strategy", place, mapping(strategy.span, entries))
     }
 
     fn pod(&mut self, spec: &Node, container: usize) {
@@ -119,9 +137,9 @@ impl Translation {
             Some(found) => (found.key_span, Rc::clone(&found.value)),
             None => (place, scalar(place, "false")),
         };
-        self.take("hostNetwork", at, value, "hostNetwork");
+        self.entries.push(entry("hostNetwork", at, value));
         for key in ["terminationGracePeriodSeconds", "restartPolicy"] {
-            self.take_entry(spec, key, "");
+            self.take_entry(spec, key);
         }
         let known = [
             "hostNetwork",
@@ -131,6 +149,8 @@ impl Translation {
         ];
         let usual = ["dnsPolicy"].into_iter();
         let usual = usual.filter(|key| text(spec, &[key]) == "ClusterFirst");
+        let affinity = self.affinity(spec);
+        let usual = usual.chain(affinity.then_some("affinity"));
         let known: Vec<&str> = known.into_iter().chain(usual).collect();
         self.leave_out(spec, "", &known);
         let containers = spec.entry("containers");
@@ -145,37 +165,36 @@ impl Translation {
         }
     }
 
+    /// Takes the one affinity that the language has; whether that was all.
+    fn affinity(&mut self, spec: &Node) -> bool {
+        let Some(affinity) = spec.entry("affinity") else {
+            return false;
+        };
+        let path = [
+            "podAntiAffinity",
+            "requiredDuringSchedulingIgnoredDuringExecution",
+        ];
+        let required = affinity.value.path(&path);
+        let terms = required.map_or(&[][..], |required| required.value.items());
+        let by_host = |term: &Rc<Node>| text(term, &["topologyKey"]) == "kubernetes.io/hostname";
+        if !terms.iter().any(by_host) {
+            return false;
+        }
+        let value = scalar(affinity.value.span, "required");
+        self.entries
+            .push(entry("podAntiAffinity", affinity.key_span, value));
+        let others = affinity.value.entries().len() + terms.len();
+        others == 2
+    }
+
     fn container(&mut self, container: &Node) {
         self.version(container);
         self.args(container);
         for probe in ["readinessProbe", "livenessProbe", "startupProbe"] {
             self.probe(container, probe);
         }
-        let ports = container.entry("ports");
-        let ports = ports.map_or(&[][..], |ports| ports.value.items());
-        if let Some(port) = ports.first().and_then(|port| port.entry("containerPort")) {
-            if METRICS_SERVER.key("containerPort").is_some() {
-                let value = Rc::clone(&port.value);
-                self.entries
-                    .push(entry("containerPort", port.key_span, value));
-            }
-        }
-        let resources = container
-            .entry("resources")
-            .map(|entry| Rc::clone(&entry.value));
-        if let Some(resources) = resources.filter(|node| !node.entries().is_empty()) {
-            match resources.entry("limits") {
-                Some(limits) if METRICS_SERVER.key("resources").is_some() => {
-                    let limits = entry("limits", limits.key_span, Rc::clone(&limits.value));
-                    let value = mapping(resources.span, vec![limits]);
-                    self.entries.push(entry("resources", resources.span, value));
-                }
-                Some(_) => self.left_out.push("resources.limits".to_owned()),
-                None => {}
-            }
-            self.left_out
-                .extend(others(&resources, "resources.", &["limits"]));
-        }
+        self.port(container);
+        self.limits(container);
         let known = [
             "name",
             "image",
@@ -188,6 +207,45 @@ impl Translation {
             "startupProbe",
         ];
         self.leave_out(container, "", &known);
+    }
+
+    /// The port named `https`, else the first one, unless it is the one that
+    /// the arguments say anyway.
+    fn port(&mut self, container: &Node) {
+        let ports = container.entry("ports");
+        let ports = ports.map_or(&[][..], |ports| ports.value.items());
+        let named = ports.iter().find(|port| text(port, &["name"]) == "https");
+        let port = named.or(ports.first());
+        let Some(port) = port.and_then(|port| port.entry("containerPort")) else {
+            return;
+        };
+        let args = self.entries.iter().find(|entry| &*entry.key == "args");
+        let args = args.map_or(&[][..], |args| args.value.items());
+        let secure = last_value(args, "--secure-port").map(|(port, _)| port);
+        if secure != port.value.text() {
+            let value = Rc::clone(&port.value);
+            self.entries
+                .push(entry("containerPort", port.key_span, value));
+        }
+    }
+
+    /// Limits of CPU and memory; requests decide nothing here.
+    fn limits(&mut self, container: &Node) {
+        let Some(resources) = container.entry("resources") else {
+            return;
+        };
+        let path = |key: &str| resources.value.path(&["limits", key]).cloned();
+        let amounts: Vec<Entry> = ["cpu", "memory"].into_iter().filter_map(path).collect();
+        if !amounts.is_empty() {
+            let limits = mapping(resources.value.span, amounts);
+            let limits = vec![entry("limits", resources.key_span, limits)];
+            let value = mapping(resources.value.span, limits);
+            self.entries
+                .push(entry("resources", resources.key_span, value));
+        }
+        let known = ["limits"];
+        self.left_out
+            .extend(others(&resources.value, "resources.", &known));
     }
 
     /// The image's tag names the release, where it does.

@@ -24,9 +24,13 @@ const DEFAULTS: [(&str, &str); 6] = [
     ("--kubelet-insecure-tls", "false"),
 ];
 
-/// What Kubernetes fills in for numbers of a probe.
-/// Source: `pkg/apis/core/v1/defaults.go SetDefaults_Probe`.
-const PROBE_DEFAULTS: [(&str, &str); 5] = [
+/// What Kubernetes fills in. Source: `pkg/apis/core/v1/defaults.go
+/// SetDefaults_Probe`, `pkg/apis/apps/v1/defaults.go SetDefaults_Deployment`.
+const FILLED_IN: [(&str, &str); 9] = [
+    ("replicas", "1"),
+    ("type", "RollingUpdate"),
+    ("maxUnavailable", "25%"),
+    ("maxSurge", "25%"),
     ("initialDelaySeconds", "0"),
     ("periodSeconds", "10"),
     ("timeoutSeconds", "1"),
@@ -142,9 +146,9 @@ fn differences(layer: &Node, base: Option<&Node>, depth: usize, out: &mut String
     out.len() > before
 }
 
-/// What Kubernetes makes of a number that a probe leaves out.
+/// What Kubernetes makes of a value that the manifest leaves out.
 fn filled_in(key: &str, value: &Node) -> String {
-    let default = PROBE_DEFAULTS.iter().find(|(name, _)| *name == key);
+    let default = FILLED_IN.iter().find(|(name, _)| *name == key);
     match default {
         Some((_, default)) if value.is_null() => (*default).to_owned(),
         _ => value.to_flow(),
