@@ -107,7 +107,7 @@ fn a_kubelet_that_never_answers_shows_by_each_releases_rule() {
 fn liveness_allows_a_tenth_up_to_0_4_and_a_half_after_it() {
     run(async || {
         for (version, alive) in [("0.4.4", 500), ("0.5.0", 200), ("0.8.1", 200)] {
-            let (mut world, ..) = (World::new(),);
+            let mut world = World::new();
             world.pace = super::pace::slow(|work| match work {
                 aggregator::pace::Work::Store { .. } => 60_000,
                 _ => 0,
