@@ -59,6 +59,11 @@ fn socket(text: &str) -> Option<SocketAddr> {
 fn owner(inode: u64) -> Option<String> {
     let wanted = format!("socket:[{inode}]");
     for process in fs::read_dir("/proc").ok()?.filter_map(Result::ok) {
+        let number = process.file_name().to_string_lossy().into_owned();
+        // `self` and `thread-self` are this process again.
+        if number.parse::<u32>().is_err() {
+            continue;
+        }
         let Ok(open) = fs::read_dir(process.path().join("fd")) else {
             continue;
         };
@@ -67,7 +72,6 @@ fn owner(inode: u64) -> Option<String> {
         };
         if open.filter_map(Result::ok).any(has) {
             let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-            let number = process.file_name().to_string_lossy().into_owned();
             return Some(format!("{} (process {number})", name.trim()));
         }
     }
