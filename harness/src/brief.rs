@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use aggregator::options::{self, Command};
 use aggregator::version::RequestTimeoutRule;
-use reports::case::{Case, Change, NodeBrief, ProbeBrief, Setting};
-use reports::expectation::{Claim, Expectation};
+use reports::case::{Case, Change, NodeBrief, Pending, ProbeBrief, Setting};
 
 use crate::changes;
 use crate::scenario::model::{self, Node, Probe, Scenario};
@@ -32,16 +31,28 @@ pub fn case(scenario: &Scenario) -> Case {
         startup: server.startup.as_ref().map(probe),
         nodes: scenario.nodes.iter().map(node).collect(),
         settings: scenario.settings.0.iter().map(setting).collect(),
-        expectations: scenario.expectations.iter().map(expectation).collect(),
+        expectations: scenario.expectations.clone(),
         path_rules: path_rules(scenario),
         changes: changes::of(scenario)
             .into_iter()
             .map(|change| Change {
                 at_ns: nanos(change.at),
                 what: change.what,
+                kubelet: change.kubelet,
+                undoes: change.undoes,
             })
             .collect(),
         subject: None,
+        faults: Vec::new(),
+        pending: scenario.triggers.iter().map(pending).collect(),
+    }
+}
+
+fn pending(trigger: &model::Trigger) -> Pending {
+    Pending {
+        what: trigger.words.clone(),
+        line: trigger.line,
+        column: trigger.column,
     }
 }
 
@@ -108,51 +119,6 @@ fn setting(setting: &model::Setting) -> Setting {
         name: setting.name.clone(),
         value: setting.value.clone(),
         origin: setting.origin.clone(),
-    }
-}
-
-fn expectation(expectation: &model::Expectation) -> Expectation {
-    Expectation {
-        claim: claim(&expectation.claim),
-        line: expectation.line,
-        column: expectation.column,
-    }
-}
-
-fn claim(claim: &model::Claim) -> Claim {
-    match claim {
-        model::Claim::Verdict(word) => Claim::Verdict(word.clone()),
-        model::Claim::Milestone { name, min, max } => Claim::Milestone {
-            name: name.clone(),
-            min_ns: min.map(nanos),
-            max_ns: max.map(nanos),
-        },
-        model::Claim::NoMilestone(name) => Claim::NoMilestone(name.clone()),
-        model::Claim::Responses {
-            observer,
-            outcome,
-            text,
-            from,
-            to,
-            min,
-            max,
-        } => Claim::Responses {
-            observer: observer.clone(),
-            outcome: outcome.clone(),
-            text: text.clone(),
-            from_ns: from.map(nanos),
-            to_ns: to.map(nanos),
-            min: *min,
-            max: *max,
-        },
-        model::Claim::Outcomes { observer, outcomes } => Claim::Outcomes {
-            observer: observer.clone(),
-            outcomes: outcomes.clone(),
-        },
-        model::Claim::Restarts { min, max } => Claim::Restarts {
-            min: *min,
-            max: *max,
-        },
     }
 }
 

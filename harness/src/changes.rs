@@ -24,6 +24,10 @@ pub struct Change {
     pub clock_step_ns: Option<i64>,
     /// For an action, what is done.
     pub action: Option<Action>,
+    /// The node whose kubelet changes: that takes effect when it is scraped.
+    pub kubelet: Option<String>,
+    /// Whether what held at the beginning holds again.
+    pub undoes: bool,
 }
 
 /// Every change of the scenario, in time order.
@@ -103,12 +107,18 @@ fn change(at: Duration, host: &str, what: String) -> Change {
         what,
         clock_step_ns: None,
         action: None,
+        kubelet: None,
+        undoes: false,
     }
 }
 
 fn node_changes(node: &Node) -> Vec<Change> {
     let mut changes: Vec<Change> = pairs(&node.kubelet.0)
-        .map(|(at, before, after)| change(at, &node.name, kubelet_words(before, after)))
+        .map(|(at, before, after)| Change {
+            kubelet: Some(node.name.clone()),
+            undoes: *after == node.kubelet.0[0].1,
+            ..change(at, &node.name, kubelet_words(before, after))
+        })
         .collect();
     changes.extend(
         pairs(&node.ready.0)

@@ -10,6 +10,8 @@
 //! - [`world`]: from a scenario to machines and programs;
 //! - [`record`]: from what happens to the trace;
 //! - [`changes`], [`brief`]: what the judge is told;
+//! - [`trigger`]: changes that wait for something to happen;
+//! - [`remedy`]: what would help, by trying;
 //! - [`run`]: all of it;
 //! - [`serve`]: the same on loopback, in real time;
 //! - [`cli`]: the command.
@@ -20,8 +22,10 @@ pub mod cli;
 pub mod distribution;
 pub mod engine;
 pub mod record;
+pub mod remedy;
 pub mod run;
 pub mod scenario;
 pub mod seed;
 pub mod serve;
+pub mod trigger;
 pub mod world;

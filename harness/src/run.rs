@@ -3,10 +3,11 @@
 use std::cell::OnceCell;
 use std::rc::Rc;
 
+use reports::case::Case;
+use reports::expectation::Claim;
 use reports::judgement::{self, RunJudgement};
 use reports::trace::Trace;
 
-use crate::brief;
 use crate::engine::fabric::Simulation;
 use crate::engine::key_exchange;
 use crate::engine::link::Links;
@@ -14,7 +15,9 @@ use crate::engine::virtual_time::{self, Setup, Stuck};
 use crate::record::TraceRecorder;
 use crate::scenario::model::Scenario;
 use crate::seed::Seed;
+pub use crate::trigger::{Failure, Played};
 use crate::world::{Site, World, machines};
+use crate::{brief, remedy, trigger};
 
 /// One run of one scenario.
 #[derive(Debug, Clone)]
@@ -31,23 +34,70 @@ pub struct Run {
 ///
 /// # Errors
 ///
-/// [`Stuck`] if virtual time stops moving: a defect in firstlight.
-pub fn run(scenario: &Scenario, seed: Seed) -> Result<Run, Stuck> {
-    let trace = simulate(scenario, seed)?;
-    let judgement = judgement::judge(&brief::case(scenario), &trace, seed.0);
+/// As for [`play`].
+pub fn run(scenario: &Scenario, seed: Seed) -> Result<Run, Failure> {
+    let played = play(scenario, seed)?;
+    let case = brief::case(&played.scenario);
+    let mut judgement = judgement::judge(&case, &played.trace, seed.0);
+    if claims_hidden_causes(&case) {
+        let tried = remedy::try_all(scenario, seed, &judgement);
+        judgement = judgement::judge_knowing(&case, &played.trace, seed.0, &tried.behind);
+    }
     Ok(Run {
         seed,
-        trace,
+        trace: played.trace,
         judgement,
     })
+}
+
+/// Runs a scenario with a seed, judges it, and tries what would help.
+///
+/// # Errors
+///
+/// As for [`play`].
+pub fn run_and_try(scenario: &Scenario, seed: Seed) -> Result<Run, Failure> {
+    let played = play(scenario, seed)?;
+    let case = brief::case(&played.scenario);
+    let judgement = judgement::judge(&case, &played.trace, seed.0);
+    let tried = remedy::try_all(scenario, seed, &judgement);
+    let mut judgement = judgement::judge_knowing(&case, &played.trace, seed.0, &tried.behind);
+    judgement.remedies = tried.remedies;
+    Ok(Run {
+        seed,
+        trace: played.trace,
+        judgement,
+    })
+}
+
+/// Whether an expectation is about a cause that may only show once another is
+/// out of the way.
+fn claims_hidden_causes(case: &Case) -> bool {
+    let mut claims = case.expectations.iter();
+    claims.any(|expectation| matches!(expectation.claim, Claim::Cause { place: 2.., .. }))
 }
 
 /// Runs a scenario with a seed and returns everything that happened.
 ///
 /// # Errors
 ///
-/// [`Stuck`] if virtual time stops moving: a defect in firstlight.
-pub fn simulate(scenario: &Scenario, seed: Seed) -> Result<Trace, Stuck> {
+/// As for [`play`].
+pub fn simulate(scenario: &Scenario, seed: Seed) -> Result<Trace, Failure> {
+    Ok(play(scenario, seed)?.trace)
+}
+
+/// Runs a scenario with a seed, as often as it takes to find out when what its
+/// triggers wait for happens.
+///
+/// # Errors
+///
+/// [`Failure`]: a defect in firstlight, or a scenario that turns out to be
+/// contradictory.
+pub fn play(scenario: &Scenario, seed: Seed) -> Result<Played<'_>, Failure> {
+    trigger::play(scenario, |scenario| pass(scenario, seed))
+}
+
+/// One pass in virtual time.
+fn pass(scenario: &Scenario, seed: Seed) -> Result<Trace, Stuck> {
     let slot: Rc<OnceCell<Rc<TraceRecorder>>> = Rc::default();
     let filled = Rc::clone(&slot);
     key_exchange::forgo_secrecy();

@@ -1,12 +1,14 @@
 //! Every scenario of the library, one test each: its expectations hold for
-//! each of its seeds.
+//! each of its seeds, and for all of them together.
 
 use std::path::Path;
 
 use firstlight::seed::Seed;
-use firstlight::{cli, run, scenario};
+use firstlight::{brief, cli, run, scenario};
 use libtest_mimic::{Arguments, Failed, Trial};
+use reports::exit;
 use reports::expectation::Outcome;
+use reports::judgement::ScenarioJudgement;
 
 fn main() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
@@ -26,16 +28,21 @@ fn main() {
 
 fn check(file: &Path) -> Result<(), Failed> {
     let scenario = scenario::load(file).map_err(|diagnostics| diagnostics.render())?;
+    let mut judged = ScenarioJudgement {
+        case: brief::case(&scenario),
+        runs: Vec::new(),
+    };
     for seed in &scenario.seeds {
-        let run = run::run(&scenario, Seed(*seed))?;
-        if run.judgement.outcome != Outcome::Pass {
-            let complaints: Vec<String> = run
-                .judgement
-                .complaints()
-                .map(|complaint| complaint.to_string())
-                .collect();
-            return Err(format!("seed {seed}\n{}", complaints.join("\n")).into());
-        }
+        judged
+            .runs
+            .push(run::run(&scenario, Seed(*seed))?.judgement);
     }
-    Ok(())
+    if judged.outcome() == Outcome::Pass {
+        return Ok(());
+    }
+    let complaints: Vec<String> = exit::causes(std::slice::from_ref(&judged))
+        .into_iter()
+        .map(|(_, complaint)| complaint)
+        .collect();
+    Err(complaints.join("\n").into())
 }

@@ -31,6 +31,7 @@ use crate::milestone::{Milestone, Milestones, origin_ns};
 use crate::replica;
 use crate::response::{Answer, answers};
 use crate::trace::{Event, Trace};
+use crate::verdict::{NORMAL_SCRAPE_NS, PROPAGATION_NS};
 
 /// Where the time to ready went, and what came after.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +59,8 @@ pub struct Part {
     pub governed_by: Setting,
     /// Whether the run ended in this part: what it waited for never came.
     pub blocking: bool,
+    /// How much of it is beyond what is normal for these settings.
+    pub excess_ns: u64,
 }
 
 /// A stage that follows once the pod is Ready.
@@ -145,6 +148,7 @@ pub fn attribute(case: &Case, trace: &Trace, milestones: &Milestones) -> Attribu
         .len()
         .checked_sub(1)
         .filter(|_| ready_ns.is_none());
+    let excess = excess(case, &intervals);
     let parts = intervals
         .into_iter()
         .enumerate()
@@ -155,6 +159,7 @@ pub fn attribute(case: &Case, trace: &Trace, milestones: &Milestones) -> Attribu
                 ns,
                 governed_by,
                 blocking: blocking == Some(index),
+                excess_ns: excess[index],
             }
         })
         .collect();
@@ -163,6 +168,59 @@ pub fn attribute(case: &Case, trace: &Trace, milestones: &Milestones) -> Attribu
         ready: ready_ns.is_some(),
         parts,
         after_ready: after_ready(case, milestones),
+    }
+}
+
+/// How much of each interval is beyond what a healthy start spends on it.
+fn excess(case: &Case, intervals: &[(Cause<'_>, u64)]) -> Vec<u64> {
+    let stagger_ns = (8_000_000 * case.nodes.len() as u64).min(4_000_000_000);
+    let mut start_left = case.start_cost_ns;
+    let beyond = |(cause, ns): &(Cause<'_>, u64)| match cause {
+        // One allowance for both: exec to the first scrape.
+        Cause::Start | Cause::Synchronise => {
+            let normal = start_left.min(*ns);
+            start_left -= normal;
+            ns - normal
+        }
+        Cause::Storage => ns.saturating_sub(case.resolution_ns),
+        Cause::Scrape(_) => ns.saturating_sub(NORMAL_SCRAPE_NS + stagger_ns),
+        Cause::ProbePhase => {
+            let period = case.readiness.as_ref().map_or(0, |probe| probe.period_ns);
+            ns.saturating_sub(period)
+        }
+        Cause::Status => ns.saturating_sub(PROPAGATION_NS),
+        Cause::InitialDelay | Cause::Successes | Cause::NoProbe | Cause::StartupProbe => 0,
+        Cause::OtherPod => 0,
+        Cause::Attempt { .. }
+        | Cause::Restart
+        | Cause::Container
+        | Cause::Kubelets(..)
+        | Cause::Unusable(..)
+        | Cause::ProbeFailures(_) => *ns,
+    };
+    intervals.iter().map(beyond).collect()
+}
+
+/// Knows which setting governs whether a node answers scrapes.
+pub(crate) struct Blame<'t> {
+    lives: Vec<Life<'t>>,
+    rules: Vec<&'t str>,
+}
+
+impl<'t> Blame<'t> {
+    /// By what is seen in `trace`.
+    pub(crate) fn of(trace: &'t Trace) -> Self {
+        let end = trace.records.last().map_or(0, |record| record.t);
+        Self {
+            lives: lives(trace),
+            rules: rules_hit(trace, end),
+        }
+    }
+
+    /// The node's kubelet, or a network rule that took effect, or permissions.
+    pub(crate) fn node(&self, case: &Case, node: &str) -> Setting {
+        let ticks = self.lives.last().map_or(&[][..], |life| &life.ticks);
+        words::unreachable_by(case, &self.rules, node, ticks)
     }
 }
 

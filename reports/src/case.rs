@@ -62,6 +62,13 @@ pub struct Case {
     /// Which metrics-server was judged, where the run was not simulated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
+    /// Names of other faults that the scenario asks for, as the trace's
+    /// `faultHit` events have them. One that never takes effect makes a run
+    /// inconclusive.
+    pub faults: Vec<String>,
+    /// What waited for something that did not happen. Makes a run
+    /// inconclusive.
+    pub pending: Vec<Pending>,
 }
 
 /// A probe's timing.
@@ -143,6 +150,23 @@ pub struct Change {
     pub at_ns: u64,
     /// What, in the words of the trace's `changed` event.
     pub what: String,
+    /// The node whose kubelet it changes: it takes effect when that is scraped.
+    pub kubelet: Option<String>,
+    /// Whether it only restores what held at the beginning: then it need not
+    /// take effect.
+    pub undoes: bool,
+}
+
+/// A change or an action that waited in vain.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Pending {
+    /// What it waited for, as written: `when: readyz200`.
+    pub what: String,
+    /// Line in the scenario file, from 1.
+    pub line: u32,
+    /// Column, from 1.
+    pub column: u32,
 }
 
 /// Names under which the judge looks settings up in [`Case::settings`].
@@ -159,6 +183,12 @@ pub mod setting {
     pub const READINESS_SUCCESSES: &str = "readinessProbe.successThreshold";
     /// The readiness probe as a whole.
     pub const READINESS: &str = "readinessProbe";
+    /// The liveness probe as a whole.
+    pub const LIVENESS: &str = "livenessProbe";
+    /// The startup probe as a whole.
+    pub const STARTUP: &str = "startupProbe";
+    /// How long somebody waits for the installation.
+    pub const DEADLINE: &str = "progressDeadlineSeconds";
     /// Failures after which the container is killed.
     pub const LIVENESS_FAILURES: &str = "livenessProbe.failureThreshold";
     /// Failures after which the container is killed while starting.
@@ -169,6 +199,14 @@ pub mod setting {
     pub const START_COST: &str = "startCost";
     /// The API server's availability and latency.
     pub const API_SERVER: &str = "apiServer";
+    /// What differs from the usual permissions.
+    pub const RBAC: &str = "rbac";
+    /// How metrics-server knows who asks.
+    pub const AUTHENTICATION: &str = "authentication";
+    /// The Service in front of metrics-server.
+    pub const SERVICE: &str = "service";
+    /// Several API servers.
+    pub const API_SERVERS: &str = "apiServers";
     /// The aggregation layer.
     pub const AGGREGATION: &str = "aggregation";
     /// Whether and when a container that ended is started again.
@@ -205,6 +243,17 @@ impl Case {
             name: name.to_owned(),
             ..Setting::default()
         })
+    }
+
+    /// The first of these settings that the scenario says something of itself.
+    #[must_use]
+    pub fn said(&self, names: &[&str]) -> Option<Setting> {
+        let said = |name: &&str| {
+            let setting = self.setting(name);
+            let own = !setting.value.is_empty() && setting.origin.contains(':');
+            own.then_some(setting)
+        };
+        names.iter().find_map(said)
     }
 
     /// Whether a store with these many servable nodes and pods makes this

@@ -170,6 +170,18 @@ pub fn causes(scenarios: &[ScenarioJudgement]) -> Vec<(Exit, String)> {
                 format!("{} was not run", scenario.case.name),
             ));
         }
+        for result in scenario.across_runs() {
+            let exit = match result.outcome {
+                Outcome::Pass => continue,
+                Outcome::Fail => Exit::ExpectationFailed,
+                Outcome::Inconclusive => Exit::Inconclusive,
+            };
+            let who = format!("{} in every run", scenario.case.name);
+            causes.push((
+                exit,
+                format!("{who}: {}: {}", result.subject, result.seen()),
+            ));
+        }
         for run in &scenario.runs {
             let exit = match run.outcome {
                 Outcome::Pass => continue,

@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use crate::attribution::{Part, Step};
 use crate::exit::ExitStatus;
 use crate::expectation::{ExpectationResult, Outcome};
+use crate::explanation::{Cause, Remedy};
+use crate::fault::Fault;
 use crate::judgement::{NodeService, RunJudgement, ScenarioJudgement};
 use crate::milestone::Milestones;
 use crate::replica::ReplicaReport;
@@ -113,6 +115,27 @@ pub struct RunRecord {
     pub expectations: Vec<ExpectationResult>,
     /// Why nothing that was seen can be relied upon; empty in a sound run.
     pub inconclusive: Vec<String>,
+    /// Why it came to its verdict, what decided first; empty if all was well.
+    #[serde(default)]
+    pub causes: Vec<CauseRecord>,
+    /// What the scenario did to its world, and how often that took effect.
+    #[serde(default)]
+    pub faults: Vec<Fault>,
+    /// Changes that were tried, and what came of each; empty where none was.
+    #[serde(default)]
+    pub what_would_help: Vec<Remedy>,
+}
+
+/// A cause of a verdict.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CauseRecord {
+    /// What it was.
+    pub what: String,
+    /// The setting that governs it, with its value and origin.
+    pub governed_by: String,
+    /// The change after which it decides; null for what the run itself showed.
+    pub behind: Option<String>,
 }
 
 /// Equal answers to one observer.
@@ -226,6 +249,14 @@ impl From<&RunJudgement> for RunRecord {
             replicas: run.replicas.clone(),
             expectations: run.expectations.clone(),
             inconclusive: run.doubts.clone(),
+            causes: run
+                .explanation
+                .causes
+                .iter()
+                .map(CauseRecord::from)
+                .collect(),
+            faults: run.faults.clone(),
+            what_would_help: run.remedies.clone(),
         }
     }
 }
@@ -251,6 +282,16 @@ impl From<&Part> for PartRecord {
             ns: part.ns,
             governed_by: part.governed_by.to_string(),
             blocking: part.blocking,
+        }
+    }
+}
+
+impl From<&Cause> for CauseRecord {
+    fn from(cause: &Cause) -> Self {
+        Self {
+            what: cause.what.clone(),
+            governed_by: cause.governed_by.to_string(),
+            behind: cause.behind.clone(),
         }
     }
 }

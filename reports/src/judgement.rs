@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::attribution::{Attribution, attribute};
 use crate::case::Case;
-use crate::expectation::{Evidence, ExpectationResult, Outcome, doubts, evaluate};
+use crate::expectation::{Evidence, ExpectationResult, Outcome, evaluate};
+use crate::explanation::{Cause, Explanation, Grounds, Remedy, explain};
+use crate::fault::{Fault, doubts, faults};
 use crate::milestone::{Milestone, Milestones, lists_nodes, milestones, origin_ns};
 use crate::replica::{ReplicaReport, judged, replicas, restarts};
 use crate::response::{ResponseRow, responses};
@@ -37,6 +39,12 @@ pub struct RunJudgement {
     pub nodes: Vec<NodeService>,
     /// The expectations, in the scenario's order.
     pub expectations: Vec<ExpectationResult>,
+    /// Why it came to its verdict.
+    pub explanation: Explanation,
+    /// What was done to the world, and how often that took effect.
+    pub faults: Vec<Fault>,
+    /// What would help, where that was tried.
+    pub remedies: Vec<Remedy>,
     /// Why nothing that was seen can be relied upon; empty in a sound run.
     pub doubts: Vec<String>,
     /// What it looked like over time.
@@ -71,26 +79,47 @@ pub struct ScenarioJudgement {
 /// Judges a run: a pure function of the case and what happened.
 #[must_use]
 pub fn judge(case: &Case, trace: &Trace, seed: u64) -> RunJudgement {
+    judge_knowing(case, trace, seed, &[])
+}
+
+/// As [`judge`], knowing what lies behind the causes that the trace shows.
+#[must_use]
+pub fn judge_knowing(case: &Case, trace: &Trace, seed: u64, behind: &[Cause]) -> RunJudgement {
     let judged = judged(trace);
     let milestones = milestones(case, &judged);
     let finding = verdict(case, &judged, &milestones);
     let restarts = restarts(trace);
     let end = trace.records.last().map_or(0, |record| record.t);
+    let origin_ns = origin_ns(&judged);
+    let attribution = attribute(case, &judged, &milestones);
+    let nodes = nodes(case, &judged);
+    let mut explanation = explain(&Grounds {
+        case,
+        trace: &judged,
+        finding: &finding,
+        attribution: &attribution,
+        nodes: &nodes,
+    });
+    explanation.causes.extend_from_slice(behind);
     let evidence = Evidence {
         trace,
         milestones: &milestones,
         verdict: finding.verdict,
+        explanation: &explanation,
         restarts,
-        observed_ns: end.saturating_sub(origin_ns(&judged)),
+        origin_ns,
+        observed_ns: end.saturating_sub(origin_ns),
     };
     let expectations: Vec<_> = case
         .expectations
         .iter()
         .map(|expectation| evaluate(expectation, &evidence))
         .collect();
-    let doubts = doubts(case, trace);
+    let faults = faults(case, trace);
+    let doubts = doubts(trace, &faults);
     let worst = expectations
         .iter()
+        .filter(|result| !result.across_runs)
         .map(|result| result.outcome)
         .max()
         .unwrap_or(Outcome::Pass);
@@ -103,10 +132,13 @@ pub fn judge(case: &Case, trace: &Trace, seed: u64) -> RunJudgement {
         seed,
         trace_digest: trace.digest(),
         outcome,
-        responses: responses(trace, origin_ns(&judged)),
+        responses: responses(trace, origin_ns),
         restarts: restarts.unwrap_or(0),
-        attribution: attribute(case, &judged, &milestones),
-        nodes: nodes(case, &judged),
+        attribution,
+        nodes,
+        explanation,
+        faults,
+        remedies: Vec::new(),
         expectations,
         doubts,
         timeline: Timeline::of(&judged),
@@ -134,7 +166,7 @@ impl RunJudgement {
         let broken = self
             .expectations
             .iter()
-            .filter(|result| result.outcome != Outcome::Pass);
+            .filter(|result| result.outcome != Outcome::Pass && !result.across_runs);
         let claims = broken.map(|result| format!("{}: {}", result.subject, result.seen()));
         self.doubts.iter().cloned().chain(claims)
     }
@@ -147,14 +179,31 @@ impl ScenarioJudgement {
         self.outcome() == Outcome::Pass
     }
 
-    /// The worst outcome of the runs; inconclusive if there was none.
+    /// The worst outcome of the runs and of what they claim together;
+    /// inconclusive if there was none.
     #[must_use]
     pub fn outcome(&self) -> Outcome {
-        self.runs
-            .iter()
-            .map(|run| run.outcome)
-            .max()
-            .unwrap_or(Outcome::Inconclusive)
+        let Some(worst) = self.runs.iter().map(|run| run.outcome).max() else {
+            return Outcome::Inconclusive;
+        };
+        let together = self.across_runs();
+        together
+            .map(|result| result.outcome)
+            .fold(worst, Outcome::max)
+    }
+
+    /// The expectations that one of the runs is enough for, each with the run
+    /// that comes nearest to it: the best outcome of all.
+    pub fn across_runs(&self) -> impl Iterator<Item = &ExpectationResult> {
+        let claims = self.case.expectations.iter().enumerate();
+        let together = claims.filter(|(_, expectation)| expectation.claim.is_about_all_runs());
+        together.filter_map(|(index, _)| {
+            let results = self
+                .runs
+                .iter()
+                .filter_map(move |run| run.expectations.get(index));
+            results.min_by_key(|result| result.outcome)
+        })
     }
 
     /// The run that says most: among those of the worst outcome the one with

@@ -10,7 +10,7 @@ pub const SCRAPER: &str = "scraper";
 
 /// The observers, in the order in which reports list them. Others follow, in
 /// alphabetical order.
-pub const OBSERVERS: [&str; 9] = [
+pub const OBSERVERS: [&str; 12] = [
     "readiness-probe",
     "liveness-probe",
     "startup-probe",
@@ -18,6 +18,9 @@ pub const OBSERVERS: [&str; 9] = [
     "kubectl-top",
     "hpa",
     "discovery",
+    "controller-manager",
+    "namespace-controller",
+    "kubectl-wait",
     "kubectl-drain",
     SCRAPER,
 ];

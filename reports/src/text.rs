@@ -9,6 +9,7 @@
 //! Status is always a word; symbols and colour only repeat it.
 
 mod axis;
+mod causes;
 mod expectations;
 mod head;
 mod library;
@@ -33,6 +34,7 @@ pub const WIDTH: usize = 100;
 pub fn report(case: &Case, run: &RunJudgement, style: Style) -> String {
     let blocks = [
         head::head(case, run, style),
+        causes::why(run, style),
         axis::timeline(&run.timeline, style),
         spending::milestones(run, style),
         responses::responses(run, style),
@@ -40,6 +42,8 @@ pub fn report(case: &Case, run: &RunJudgement, style: Style) -> String {
         spending::after_ready(run, style),
         replicas::replicas(run, style),
         nodes::nodes(run, style),
+        causes::remedies(run, style),
+        causes::faults(run, style),
         expectations::expectations(case, run, style),
         expectations::reproduce(case, run, style),
     ];

@@ -11,7 +11,7 @@ use reports::text::{self, Style};
 
 use super::output::{self, ReportFile};
 use super::{complain, files};
-use crate::engine::virtual_time::Stuck;
+use crate::run::Failure;
 use crate::scenario::model::Scenario;
 use crate::seed::Seed;
 use crate::{brief, run, scenario};
@@ -63,10 +63,16 @@ pub fn run(arguments: &Arguments) -> Exit {
         Ok(sinks) => sinks,
         Err(exit) => return exit,
     };
-    let judgements = match simulate_all(&scenarios, arguments) {
+    let mut judgements = match simulate_all(&scenarios, arguments) {
         Ok(judgements) => judgements,
-        Err(stuck) => return complain(Exit::Internal, &stuck.to_string()),
+        Err(failure) => return complain(failure.exit(), &failure.to_string()),
     };
+    if let ([scenario], [judgement]) = (&*scenarios, &mut *judgements)
+        && !arguments.quiet
+        && let Err(failure) = try_remedies(scenario, judgement)
+    {
+        return complain(failure.exit(), &failure.to_string());
+    }
     let status = ExitStatus::worst(exit::causes(&judgements));
     if let Err(error) = print(&judgements, arguments.quiet) {
         return complain(
@@ -139,7 +145,7 @@ pub(super) fn open_reports(paths: &[PathBuf]) -> Result<Vec<(PathBuf, ReportFile
 fn simulate_all(
     scenarios: &[Scenario],
     arguments: &Arguments,
-) -> Result<Vec<ScenarioJudgement>, Stuck> {
+) -> Result<Vec<ScenarioJudgement>, Failure> {
     let runs: Vec<(usize, u64)> = scenarios
         .iter()
         .enumerate()
@@ -165,6 +171,19 @@ fn simulate_all(
         judgements[index].runs.push(judgement);
     }
     Ok(judgements)
+}
+
+/// Finds out what would help the run that is shown in full.
+fn try_remedies(scenario: &Scenario, judgement: &mut ScenarioJudgement) -> Result<(), Failure> {
+    let Some(seed) = judgement.worst().map(|run| run.seed) else {
+        return Ok(());
+    };
+    let tried = run::run_and_try(scenario, Seed(seed))?.judgement;
+    let mut runs = judgement.runs.iter_mut();
+    if let Some(shown) = runs.find(|run| run.seed == seed) {
+        *shown = tried;
+    }
+    Ok(())
 }
 
 fn seeds(scenario: &Scenario, arguments: &Arguments) -> Box<dyn Iterator<Item = u64>> {

@@ -40,6 +40,6 @@ pub fn run(arguments: &Arguments) -> Exit {
                 &format!("cannot write to standard output: {error}"),
             ),
         },
-        Err(stuck) => complain(Exit::Internal, &stuck.to_string()),
+        Err(failure) => complain(failure.exit(), &failure.to_string()),
     }
 }

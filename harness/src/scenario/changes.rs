@@ -18,6 +18,7 @@ use super::server;
 use super::shape::{Key, Kind, Shape};
 use super::source::Span;
 use super::suggest::{choice, nearest};
+use super::timing::{self, Timed};
 use super::tree::{Entry, Node, Value, overlay};
 
 /// An entry of `changes`.
@@ -26,8 +27,20 @@ pub(crate) static CHANGE_KIND: Kind = Kind::Change(&CHANGE, &SCENARIO_SHAPE);
 static CHANGE: Shape = Shape::new(
     "Change",
     "Settings that hold from a time on. Besides its own keys it has those of a scenario that can change, each refining what holds until then.",
-    &[Key::required("at", Kind::Duration, "40s", "From when on.")],
+    &[
+        timing::AT,
+        timing::WHEN,
+        timing::AFTER,
+        timing::NTH,
+        Key::optional(
+            LASTS,
+            Kind::Duration,
+            "30s",
+            "How long it lasts; then what it set is undone. Missing: to the end.",
+        ),
+    ],
 )
+.also(timing::ONE_TIME)
 .needs("apiServer: {state: Down}");
 
 /// The keys of a scenario that can change while it runs.
@@ -36,10 +49,15 @@ fn changeable() -> impl Iterator<Item = &'static str> + Clone {
     keys.filter(|key| key.fixed.is_none()).map(|key| key.name)
 }
 
+/// How long a change lasts; for ever without it.
+const LASTS: &str = "for";
+
 /// One entry of `changes`.
 #[derive(Debug, Clone)]
 pub(crate) struct Change {
     pub(crate) at: Duration,
+    /// How long it lasts; then what it set is as if it had not been.
+    pub(crate) lasts: Option<Duration>,
     pub(crate) overlay: Rc<Node>,
 }
 
@@ -88,11 +106,12 @@ pub(crate) fn read(
     decoder: &mut Decoder,
     item: Item<'_>,
     fleet: &Fleet,
-    until: Option<Duration>,
-) -> Option<Vec<Change>> {
-    let mut changes = decoder.list(item, |decoder, item| {
+    reader: timing::Reader<'_>,
+) -> Option<Timed<Change>> {
+    let changes = decoder.list(item, |decoder, item| {
         let mut object = decoder.object(item, &CHANGE)?;
-        let at = object.required(decoder, "at", |decoder, item| decoder.time(item, until));
+        let timing = reader.timing(decoder, &mut object, item);
+        let lasts = object.optional(decoder, LASTS, lasts);
         let before = decoder.count();
         check_keys(decoder, item);
         if let Some(nodes) = item.node.entry("nodes") {
@@ -101,7 +120,8 @@ pub(crate) fn read(
             }
         }
         let change = Change {
-            at: at?,
+            at: Duration::ZERO,
+            lasts: lasts?,
             overlay: Rc::clone(item.node),
         };
         if change.leaves().is_empty() && decoder.count() == before {
@@ -112,10 +132,27 @@ pub(crate) fn read(
                 "add what changes, such as `nodes: {pi: {kubelet: {state: Open}}}`",
             ));
         }
-        Some(change)
+        Some((timing?, change))
     })?;
-    changes.sort_by_key(|change| change.at);
+    let mut changes = Timed::of(changes);
+    for (at, change) in &mut changes.due {
+        change.at = *at;
+    }
     Some(changes)
+}
+
+fn lasts(decoder: &mut Decoder, item: Item<'_>) -> Option<Duration> {
+    let lasts = decoder.duration(item)?;
+    if !lasts.is_zero() {
+        return Some(lasts);
+    }
+    decoder.note(Diagnostic::at(
+        Code::SaysNothing,
+        item.span(),
+        "a change that lasts no time changes nothing",
+        "write how long it lasts, or remove `for`: it then lasts to the end",
+    ));
+    None
 }
 
 fn check_keys(decoder: &mut Decoder, item: Item<'_>) {
@@ -184,6 +221,7 @@ pub(crate) struct OverTime {
 }
 
 /// The settings in force, as trees.
+#[derive(Clone)]
 struct State {
     fleet: Fleet,
     node_defaults: Rc<Node>,
@@ -238,9 +276,24 @@ pub(crate) fn apply(
         plane: plane::KEYS.to_vec(),
     };
     decode_state(decoder, &state, Duration::ZERO, &all, until, &mut result);
-    for change in changes {
-        let touched = state.change(decoder, &change.overlay);
-        decode_state(decoder, &state, change.at, &touched, until, &mut result);
+    let base = state.clone();
+    let mut in_force: Vec<usize> = Vec::new();
+    for (at, turn) in turns(changes) {
+        let touched = match turn {
+            Turn::Begins(index) => {
+                in_force.push(index);
+                state.change(decoder, &changes[index].overlay)
+            }
+            Turn::Ends(index) => {
+                in_force.retain(|other| *other != index);
+                state = base.clone();
+                for other in &in_force {
+                    state.change(decoder, &changes[*other].overlay);
+                }
+                base.clone().change(decoder, &changes[index].overlay)
+            }
+        };
+        decode_state(decoder, &state, at, &touched, until, &mut result);
     }
     let complete = !result.network.is_empty() && result.nodes.iter().all(|node| !node.is_empty());
     let plane = state.plane.finish(result.plane)?;
@@ -250,6 +303,29 @@ pub(crate) fn apply(
         network: result.network,
         nodes: result.nodes,
     })
+}
+
+/// A change, by its index, comes or goes.
+#[derive(Debug, Clone, Copy)]
+enum Turn {
+    Ends(usize),
+    Begins(usize),
+}
+
+/// The comings and goings of changes in order of time. Of several at one time
+/// those that end come first, the others as they stand in the file.
+fn turns(changes: &[Change]) -> Vec<(Duration, Turn)> {
+    let begins = changes
+        .iter()
+        .enumerate()
+        .map(|(index, change)| (change.at, Turn::Begins(index)));
+    let ends = changes.iter().enumerate().filter_map(|(index, change)| {
+        let end = change.at.saturating_add(change.lasts?);
+        Some((end, Turn::Ends(index)))
+    });
+    let mut turns: Vec<_> = ends.chain(begins).collect();
+    turns.sort_by_key(|(at, _)| *at);
+    turns
 }
 
 impl State {

@@ -30,6 +30,7 @@ use super::server::{self, METRICS_SERVER};
 use super::settings;
 use super::shape::{Choice, Key, Kind, Shape};
 use super::source::{SourceId, Sources, Span};
+use super::timing::{self, Moments, Timed};
 use super::tree::{Entry, Node, Value, overlay};
 use super::yaml;
 
@@ -221,7 +222,10 @@ static ACTION: Shape = Shape::new(
     "Action",
     "Something that happens once to metrics-server's processes, or to a node.",
     &[
-        Key::required("at", Kind::Duration, "55s", "When."),
+        timing::AT,
+        timing::WHEN,
+        timing::AFTER,
+        timing::NTH,
         Key::optional(
             "kill",
             PROCESS,
@@ -243,24 +247,51 @@ static ACTION: Shape = Shape::new(
         ),
     ],
 )
-.choice(Choice::One(&["kill", "start", "terminate", "drain"]));
+.choice(Choice::One(&["kill", "start", "terminate", "drain"]))
+.also(timing::ONE_TIME);
 
 const PROCESS: Kind = Kind::Form(
     "metrics-server or one of its pods",
     "^metrics-server(-[1-9][0-9]*)?$",
 );
 
+/// What origins call a layer over the file.
+const LAYER: &str = "the change that is tried";
+
 /// Runs longer than a week are a mistake.
 const LONGEST_RUN: Duration = Duration::from_secs(7 * 24 * 3600);
 
+/// What is known besides the file.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Knowing<'a> {
+    /// The times that were found for what waits for something to happen.
+    pub(crate) moments: &'a Moments,
+    /// YAML to lay over the file.
+    pub(crate) layer: Option<&'a str>,
+}
+
 /// Reads the scenario file, which `sources` holds already.
-pub(crate) fn read(mut sources: Sources, digest: &str) -> Result<Scenario, Diagnostics> {
+pub(crate) fn read(
+    mut sources: Sources,
+    digest: &str,
+    knowing: Knowing<'_>,
+) -> Result<Scenario, Diagnostics> {
     let file = match yaml::read(&sources, SourceId::FILE) {
         Ok(tree) => tree,
         Err(mistake) => return Err(Diagnostics::new(sources, vec![*mistake])),
     };
+    let file = match knowing.layer {
+        None => file,
+        Some(layer) => {
+            let id = sources.add(LAYER, layer);
+            match yaml::read(&sources, id) {
+                Ok(layer) => overlay(&file, &with_preset_args(&file, &layer)),
+                Err(mistake) => return Err(Diagnostics::new(sources, vec![*mistake])),
+            }
+        }
+    };
     let mut decoder = Decoder::default();
-    let scenario = decode(&mut decoder, &mut sources, &file, digest);
+    let scenario = decode(&mut decoder, &mut sources, &file, digest, knowing.moments);
     let found = decoder.into_found();
     match scenario {
         Some(scenario) if found.is_empty() => Ok(scenario),
@@ -291,6 +322,7 @@ fn decode(
     sources: &mut Sources,
     file: &Rc<Node>,
     digest: &str,
+    moments: &Moments,
 ) -> Option<Scenario> {
     let Value::Map(_) = file.value else {
         decoder.note(Diagnostic::at(
@@ -309,16 +341,28 @@ fn decode(
         None => preset_tree,
     };
     let merged = overlay(&base, &with_preset_args(&base, file));
-    let parts = parts(decoder, sources, &merged, Item::root(file).key_span())?;
+    let place = Item::root(file).key_span();
+    let parts = parts(decoder, sources, &merged, place, moments)?;
 
     // The settings at zero are checked even if a change is wrong.
-    let changes = parts.changes.as_deref().unwrap_or(&[]);
+    let none = Timed::default();
+    let timed = parts.changes.as_ref().unwrap_or(&none);
+    check_pending(decoder, &merged, &parts, timed);
+    let changes: Vec<Change> = timed.due.iter().map(|(_, change)| change.clone()).collect();
+    let changes = &*changes;
     let over_time = changes::apply(decoder, &merged, &parts.nodes, changes, parts.until)?;
     let settings = settings::settings(sources, &merged, &parts.nodes, changes);
     check_nodes(decoder, &parts.nodes, &over_time.nodes);
     let metrics_server = parts.metrics_server?;
     check_home(decoder, &merged, &metrics_server, &over_time.nodes);
-    parts.changes?;
+    let actions = parts.actions?;
+    let waiting = parts
+        .changes?
+        .pending
+        .into_iter()
+        .map(|(trigger, _)| trigger);
+    let triggers = waiting.chain(actions.pending.into_iter().map(|(trigger, _)| trigger));
+    let triggers = triggers.collect();
     let head = parts.head?;
     let plane = over_time.plane;
     Some(Scenario {
@@ -344,7 +388,10 @@ fn decode(
         rbac: plane.rbac,
         network: Timeline::of_changes(over_time.network),
         consumers: plane.consumers,
-        actions: parts.actions?,
+        actions: actions.due.into_iter().map(|(_, action)| action).collect(),
+        triggers,
+        text: sources.text(SourceId::FILE).into(),
+        layer: None,
         expectations: parts.expectations?,
         settings,
     })
@@ -370,9 +417,9 @@ struct Parts {
     nodes: Fleet,
     cluster: Option<Cluster>,
     metrics_server: Option<MetricsServer>,
-    actions: Option<Vec<Action>>,
+    actions: Option<Timed<Action>>,
     expectations: Option<Vec<Expectation>>,
-    changes: Option<Vec<Change>>,
+    changes: Option<Timed<Change>>,
 }
 
 fn parts(
@@ -380,6 +427,7 @@ fn parts(
     sources: &Sources,
     merged: &Rc<Node>,
     place: Span,
+    moments: &Moments,
 ) -> Option<Parts> {
     let mut object = decoder.object(Item::named(SCENARIO, place, merged), &SCENARIO_SHAPE)?;
     let until = object.required(decoder, "until", until);
@@ -392,15 +440,24 @@ fn parts(
     let metrics_server = object.required(decoder, "metricsServer", |decoder, item| {
         server::metrics_server(decoder, item, &nodes, until)
     });
-    let actions = object.or(decoder, "actions", Vec::new(), |decoder, item| {
-        actions(decoder, item, &nodes, until)
+    let timings = timing::Reader {
+        sources,
+        until,
+        moments,
+    };
+    let actions = object.or(decoder, "actions", Timed::default(), |decoder, item| {
+        actions(decoder, item, &nodes, timings)
     });
-    let reader = expect::Reader { sources, until };
+    let reader = expect::Reader {
+        sources,
+        until,
+        fleet: &nodes,
+    };
     let expectations = object.or(decoder, "expect", Vec::new(), |decoder, item| {
         reader.expectations(decoder, item)
     });
-    let changes = object.or(decoder, "changes", Vec::new(), |decoder, item| {
-        changes::read(decoder, item, &nodes, until)
+    let changes = object.or(decoder, "changes", Timed::default(), |decoder, item| {
+        changes::read(decoder, item, &nodes, timings)
     });
     // These vary over time: `changes` decodes them.
     for key in plane::KEYS.into_iter().chain(["nodeDefaults", "network"]) {
@@ -543,11 +600,11 @@ fn actions(
     decoder: &mut Decoder,
     item: Item<'_>,
     fleet: &Fleet,
-    until: Option<Duration>,
-) -> Option<Vec<Action>> {
-    let mut actions = decoder.list(item, |decoder, item| {
+    timings: timing::Reader<'_>,
+) -> Option<Timed<Action>> {
+    let actions = decoder.list(item, |decoder, item| {
         let mut object = decoder.object(item, &ACTION)?;
-        let at = object.required(decoder, "at", |decoder, item| decoder.time(item, until));
+        let timing = timings.timing(decoder, &mut object, item);
         let mut one = |key, kind| {
             object
                 .optional(decoder, key, process)
@@ -573,13 +630,17 @@ fn actions(
             ));
             return None;
         };
-        Some(Action {
-            at: at?,
+        let action = Action {
+            at: Duration::ZERO,
             kind,
             pod,
-        })
+        };
+        Some((timing?, action))
     })?;
-    actions.sort_by_key(|action| action.at);
+    let mut actions = Timed::of(actions);
+    for (at, action) in &mut actions.due {
+        action.at = *at;
+    }
     Some(actions)
 }
 
@@ -594,6 +655,21 @@ fn process(decoder: &mut Decoder, item: Item<'_>) -> Option<Option<u32>> {
         deployment::note_no_pod(decoder, item, name);
     }
     ordinal.map(Some)
+}
+
+/// Checks changes whose time is not known yet, as if they came last.
+fn check_pending(decoder: &mut Decoder, merged: &Rc<Node>, parts: &Parts, changes: &Timed<Change>) {
+    if changes.pending.is_empty() {
+        return;
+    }
+    let last = parts.until.unwrap_or(LONGEST_RUN);
+    let known = changes.due.iter().map(|(_, change)| change.clone());
+    let pending = changes.pending.iter().map(|(_, change)| Change {
+        at: last,
+        ..change.clone()
+    });
+    let all: Vec<Change> = known.chain(pending).collect();
+    changes::apply(decoder, merged, &parts.nodes, &all, parts.until);
 }
 
 /// Addresses belong to one node, pods run on one node.

@@ -1,10 +1,21 @@
 //! `expect`: what must hold for the scenario to pass.
+//!
+//! - `happenings`: answers, log lines, Events and exits;
+//! - `served`: nodes and pods;
+//! - `conditions`: what holds always, eventually, never, sometimes; causes.
+
+mod conditions;
+mod happenings;
+mod served;
 
 use std::time::Duration;
 
+use reports::expectation::{Bounds, Mode};
+
 use super::code::Code;
-use super::decoder::{Decoder, Item};
+use super::decoder::{Decoder, Item, Object};
 use super::diagnostic::Diagnostic;
+use super::fleet::Fleet;
 use super::model::{Claim, Expectation};
 use super::shape::{Choice, Key, Kind, Shape, Word, keys_of};
 use super::source::Sources;
@@ -48,9 +59,9 @@ pub(crate) static EXPECT: Shape = Shape::new(
         ),
         Key::optional(
             "responses",
-            Kind::List(&Kind::Mapping(&RESPONSES)),
+            Kind::List(&Kind::Mapping(&happenings::RESPONSES)),
             "[{observer: readiness-probe, outcome: 500, max: 3}]",
-            "How many answers somebody gets.",
+            "What somebody is answered: how often, when, at what intervals, how fast.",
         ),
         Key::optional(
             "outcomes",
@@ -59,10 +70,76 @@ pub(crate) static EXPECT: Shape = Shape::new(
             "What somebody gets at all, in any order, and nothing else.",
         ),
         Key::optional(
+            "logs",
+            Kind::List(&Kind::Mapping(&happenings::LOGS)),
+            "[{text: Failed to scrape node, severity: E, max: 3}]",
+            "Which lines metrics-server writes.",
+        ),
+        Key::optional(
+            "events",
+            Kind::List(&Kind::Mapping(&happenings::EVENTS)),
+            "[{reason: Unhealthy, max: 10}]",
+            "Which Kubernetes Events are recorded.",
+        ),
+        Key::optional(
+            "exits",
+            Kind::List(&Kind::Mapping(&happenings::EXITS)),
+            "[{code: 137, max: 0}]",
+            "How processes of metrics-server end.",
+        ),
+        Key::optional(
             "restarts",
             RESTARTS_OR_BOUNDS,
             "0",
             "How often the container is restarted.",
+        ),
+        Key::optional(
+            "nodes",
+            Kind::Named("a node or a group of nodes", &served::SERVICE),
+            "{node-1: served}",
+            "Which nodes are in the answered lists, and when.",
+        ),
+        Key::optional(
+            "pods",
+            Kind::Named("`namespace/name`", &served::SERVICE),
+            "{kube-system/coredns: never}",
+            "Which pods are in the answered lists, and when.",
+        ),
+        Key::optional(
+            "cause",
+            conditions::CAUSE_KIND,
+            "connection refused",
+            "The first cause in the explanation: a part of its words, or its setting.",
+        ),
+        Key::optional(
+            "causes",
+            Kind::List(&conditions::CAUSE),
+            "[x509, no such host]",
+            "The causes in order. Of a pod that is never Ready, those that would block it next are found by trying what would help.",
+        ),
+        Key::optional(
+            "always",
+            Kind::List(&Kind::Mapping(&conditions::STRETCH)),
+            "[{podReady: true, from: 40s}]",
+            "What holds at every moment.",
+        ),
+        Key::optional(
+            "eventually",
+            Kind::List(&Kind::Mapping(&conditions::BY_THEN)),
+            "[{podReady: true, by: 50s}]",
+            "What holds at some moment, in every run.",
+        ),
+        Key::optional(
+            "never",
+            Kind::List(&Kind::Mapping(&conditions::STRETCH)),
+            "[{metricsApi: 503, from: 50s}]",
+            "What holds at no moment.",
+        ),
+        Key::optional(
+            "sometimes",
+            Kind::List(&Kind::Mapping(&conditions::STRETCH)),
+            "[{readyz: 200}]",
+            "What holds at some moment in at least one of the scenario's runs.",
         ),
     ],
 );
@@ -90,46 +167,6 @@ static MILESTONES_SHAPE: Shape = Shape::new(
 );
 static MILESTONE_KEYS: [Key; MILESTONES.len()] = keys_of(&MILESTONES, MILESTONE, "{max: 60s}");
 
-static RESPONSES: Shape = Shape::new(
-    "Responses",
-    "The number of answers to an observer that match all that is said here.",
-    &[
-        Key::required(
-            "observer",
-            Kind::Word(&OBSERVERS),
-            "readiness-probe",
-            "Who asked.",
-        ),
-        Key::optional(
-            "outcome",
-            Kind::Outcome,
-            "500",
-            "The status code, or what became of the request without one.",
-        ),
-        Key::optional(
-            "text",
-            Kind::Text,
-            "certificate has expired",
-            "A part of the text of the answer or of the error.",
-        ),
-        Key::optional(
-            "from",
-            Kind::Duration,
-            "20s",
-            "Only answers at or after this time.",
-        ),
-        Key::optional(
-            "to",
-            Kind::Duration,
-            "55s",
-            "Only answers before this time.",
-        ),
-        Key::optional("min", COUNT, "2", "At least so many."),
-        Key::optional("max", COUNT, "4", "At most so many."),
-    ],
-)
-.choice(Choice::Some(&["min", "max"]));
-
 static OUTCOMES: Shape = Shape::new(
     "Outcomes",
     "The set of status codes and failures that each observer gets.",
@@ -154,10 +191,35 @@ static COUNT_BOUNDS: Shape = Shape::new(
 )
 .choice(Choice::Some(&["min", "max"]));
 
+/// The quantifiers over conditions.
+const MODES: [(&str, Mode); 4] = [
+    ("always", Mode::Always),
+    ("eventually", Mode::Eventually),
+    ("never", Mode::Never),
+    ("sometimes", Mode::Sometimes),
+];
+
+/// What has been read so far.
+#[derive(Default)]
+struct Found {
+    expectations: Vec<Expectation>,
+    mistaken: bool,
+}
+
+impl Found {
+    fn keep(&mut self, read: Option<Option<Vec<Expectation>>>) {
+        match read {
+            Some(expectations) => self.expectations.extend(expectations.unwrap_or_default()),
+            None => self.mistaken = true,
+        }
+    }
+}
+
 /// Reads expectations of one document.
 pub(crate) struct Reader<'a> {
     pub(crate) sources: &'a Sources,
     pub(crate) until: Option<Duration>,
+    pub(crate) fleet: &'a Fleet,
 }
 
 impl Reader<'_> {
@@ -168,37 +230,72 @@ impl Reader<'_> {
         item: Item<'_>,
     ) -> Option<Vec<Expectation>> {
         let mut object = decoder.object(item, &EXPECT)?;
-        let mut found = Vec::new();
-        let mut all_well = true;
-        let mut keep = |read: Option<Option<Vec<Expectation>>>| match read {
-            Some(expectations) => found.extend(expectations.unwrap_or_default()),
-            None => all_well = false,
-        };
-        keep(object.optional(decoder, "verdict", |decoder, item| {
+        let mut found = Found::default();
+        self.times(decoder, &mut object, &mut found);
+        self.happenings(decoder, &mut object, &mut found);
+        self.reasons(decoder, &mut object, &mut found);
+        object.finish(decoder);
+        (!found.mistaken).then_some(found.expectations)
+    }
+
+    fn times(&self, decoder: &mut Decoder, object: &mut Object<'_>, found: &mut Found) {
+        found.keep(object.optional(decoder, "verdict", |decoder, item| {
             let verdict = word(decoder, item, "a verdict", &VERDICTS)?;
             Some(vec![self.at(item, Claim::Verdict(verdict))])
         }));
         for key in ["timeToReady", "timeToFirstApi200"] {
-            keep(object.optional(decoder, key, |decoder, item| {
+            found.keep(object.optional(decoder, key, |decoder, item| {
                 self.milestone(decoder, item, key)
                     .map(|expectation| vec![expectation])
             }));
         }
-        keep(object.optional(decoder, "milestones", |decoder, item| {
+        found.keep(object.optional(decoder, "milestones", |decoder, item| {
             self.milestones(decoder, item)
         }));
-        keep(object.optional(decoder, "responses", |decoder, item| {
-            decoder.list(item, |decoder, item| self.responses(decoder, item))
-        }));
-        keep(object.optional(decoder, "outcomes", |decoder, item| {
+    }
+
+    fn happenings(&self, decoder: &mut Decoder, object: &mut Object<'_>, found: &mut Found) {
+        found.keep(self.entries(decoder, object, "responses", Self::responses));
+        found.keep(object.optional(decoder, "outcomes", |decoder, item| {
             self.outcomes(decoder, item)
         }));
-        keep(object.optional(decoder, "restarts", |decoder, item| {
-            let (min, max) = restarts(decoder, item)?;
-            Some(vec![self.at(item, Claim::Restarts { min, max })])
+        found.keep(self.entries(decoder, object, "logs", Self::logs));
+        found.keep(self.entries(decoder, object, "events", Self::events));
+        found.keep(self.entries(decoder, object, "exits", Self::exits));
+        found.keep(object.optional(decoder, "restarts", |decoder, item| {
+            let bounds = restarts(decoder, item)?;
+            Some(vec![self.at(item, Claim::Restarts(bounds))])
         }));
-        object.finish(decoder);
-        all_well.then_some(found)
+    }
+
+    fn reasons(&self, decoder: &mut Decoder, object: &mut Object<'_>, found: &mut Found) {
+        found.keep(object.optional(decoder, "nodes", |decoder, item| self.nodes(decoder, item)));
+        found.keep(object.optional(decoder, "pods", |decoder, item| self.pods(decoder, item)));
+        found.keep(object.optional(decoder, "cause", |decoder, item| {
+            self.cause(decoder, item, 1).map(|cause| vec![cause])
+        }));
+        found.keep(object.optional(decoder, "causes", |decoder, item| {
+            self.causes(decoder, item)
+        }));
+        for (key, mode) in MODES {
+            found.keep(object.optional(decoder, key, |decoder, item| {
+                decoder.list(item, |decoder, item| self.condition(decoder, item, mode))
+            }));
+        }
+    }
+
+    /// A list under `key`, each of whose entries is read by `read`.
+    fn entries<'t>(
+        &self,
+        decoder: &mut Decoder,
+        object: &mut Object<'t>,
+        key: &'static str,
+        read: fn(&Self, &mut Decoder, Item<'_>) -> Option<Vec<Expectation>>,
+    ) -> Option<Option<Vec<Expectation>>> {
+        object.optional(decoder, key, |decoder, item| {
+            let entries = decoder.list(item, |decoder, item| read(self, decoder, item))?;
+            Some(entries.into_iter().flatten().collect())
+        })
     }
 
     fn at(&self, item: Item<'_>, claim: Claim) -> Expectation {
@@ -240,47 +337,12 @@ impl Reader<'_> {
         object.finish(decoder);
         let (min, max) = (min?, max?);
         check_bounds(decoder, item, min, max, |bound| show_duration(*bound))?;
-        let name = name.to_owned();
-        Some(self.at(item, Claim::Milestone { name, min, max }))
-    }
-
-    fn responses(&self, decoder: &mut Decoder, item: Item<'_>) -> Option<Expectation> {
-        let mut object = decoder.object(item, &RESPONSES)?;
-        let observer = object.required(decoder, "observer", observer);
-        let outcome = object.optional(decoder, "outcome", outcome);
-        let text = object.optional(decoder, "text", |decoder, item| {
-            decoder.text(item).map(str::to_owned)
-        });
-        let from = object.optional(decoder, "from", |decoder, item| {
-            decoder.time(item, self.until)
-        });
-        let to = object.optional(decoder, "to", Decoder::duration);
-        let min = object.optional(decoder, "min", count);
-        let max = object.optional(decoder, "max", count);
-        object.finish(decoder);
-        let (from, to, min, max) = (from?, to?, min?, max?);
-        check_bounds(decoder, item, min, max, u64::to_string)?;
-        if let (Some(from), Some(to)) = (from, to)
-            && from >= to
-        {
-            decoder.note(Diagnostic::at(
-                Code::Contradiction,
-                item.key_span(),
-                "no time lies between `from` and `to`",
-                "choose `to` later than `from`",
-            ));
-            return None;
-        }
-        let claim = Claim::Responses {
-            observer: observer?,
-            outcome: outcome?,
-            text: text?,
-            from,
-            to,
-            min,
-            max,
+        let bounds = Bounds {
+            min: min.map(nanos),
+            max: max.map(nanos),
         };
-        Some(self.at(item, claim))
+        let name = name.to_owned();
+        Some(self.at(item, Claim::Milestone { name, bounds }))
     }
 
     fn outcomes(&self, decoder: &mut Decoder, item: Item<'_>) -> Option<Vec<Expectation>> {
@@ -308,12 +370,12 @@ fn word(decoder: &mut Decoder, item: Item<'_>, what: &str, words: &[Word]) -> Op
     None
 }
 
-fn observer(decoder: &mut Decoder, item: Item<'_>) -> Option<String> {
+pub(crate) fn observer(decoder: &mut Decoder, item: Item<'_>) -> Option<String> {
     word(decoder, item, "an observer", &OBSERVERS)
 }
 
 /// A status code, or the word for a request without one.
-fn outcome(decoder: &mut Decoder, item: Item<'_>) -> Option<String> {
+pub(crate) fn outcome(decoder: &mut Decoder, item: Item<'_>) -> Option<String> {
     let text = decoder.text(item)?;
     let is_status = text.len() == 3
         && text
@@ -348,10 +410,10 @@ fn count(decoder: &mut Decoder, item: Item<'_>) -> Option<u64> {
 }
 
 /// A number, or bounds.
-fn restarts(decoder: &mut Decoder, item: Item<'_>) -> Option<(u64, u64)> {
+fn restarts(decoder: &mut Decoder, item: Item<'_>) -> Option<Bounds> {
     if item.node.text().is_some() {
         let exactly = decoder.integer(item, 0..=MOST_RESTARTS)?;
-        return Some((exactly, exactly));
+        return Some(Bounds::exactly(exactly));
     }
     let mut object = decoder.object(item, &COUNT_BOUNDS)?;
     let min = object.optional(decoder, "min", count);
@@ -359,7 +421,22 @@ fn restarts(decoder: &mut Decoder, item: Item<'_>) -> Option<(u64, u64)> {
     object.finish(decoder);
     let (min, max) = (min?, max?);
     check_bounds(decoder, item, min, max, u64::to_string)?;
-    Some((min.unwrap_or(0), max.unwrap_or(u64::MAX)))
+    Some(Bounds { min, max })
+}
+
+fn says_nothing<T>(decoder: &mut Decoder, item: Item<'_>, help: &str) -> Option<T> {
+    let message = format!("`{}` expects nothing", item.name);
+    decoder.note(Diagnostic::at(
+        Code::SaysNothing,
+        item.key_span(),
+        message,
+        help,
+    ));
+    None
+}
+
+pub(crate) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn check_bounds<T: PartialOrd>(

@@ -12,6 +12,7 @@
 //! - `manifest`: a real manifest as a layer between the two;
 //! - `changes`: what holds from a later time on, as further layers;
 //! - `shape`: what every mapping looks like;
+//! - `timing`: when changes and actions come, at a time or at an event;
 //! - `decoder`, `scalars`, `values`: reading with all mistakes noted;
 //! - [`diagnostic`]: how a mistake is shown;
 //! - `settings`: who set what.
@@ -29,6 +30,7 @@ use diagnostic::Diagnostic;
 pub use diagnostic::{Code, Diagnostics};
 use model::Scenario;
 use source::{SourceId, Sources, Span};
+pub use timing::Moments;
 
 mod address_plan;
 mod aggregation;
@@ -60,6 +62,7 @@ mod settings;
 pub mod shape;
 mod source;
 mod suggest;
+mod timing;
 mod tree;
 mod values;
 mod vocabulary;
@@ -149,6 +152,38 @@ fn too_large(name: &str) -> Diagnostic {
 ///
 /// As for [`load`].
 pub fn parse(name: &str, text: &str) -> Result<Scenario, Diagnostics> {
+    parse_with(name, text, &Moments::new(), None)
+}
+
+/// `scenario` with times for its triggers, by their keys: those changes and
+/// actions are then among the others.
+///
+/// # Errors
+///
+/// If changes contradict each other at these times.
+pub fn at_moments(scenario: &Scenario, moments: &Moments) -> Result<Scenario, Diagnostics> {
+    let name = scenario.file.display().to_string();
+    let layer = scenario.layer.as_deref();
+    parse_with(&name, &scenario.text, moments, layer)
+}
+
+/// `scenario` with the YAML `layer` laid over its file: mappings merge,
+/// arguments add up, anything else replaces.
+///
+/// # Errors
+///
+/// What is wrong with the scenario once it is changed like that.
+pub fn with_layer(scenario: &Scenario, layer: &str) -> Result<Scenario, Diagnostics> {
+    let name = scenario.file.display().to_string();
+    parse_with(&name, &scenario.text, &Moments::new(), Some(layer))
+}
+
+fn parse_with(
+    name: &str,
+    text: &str,
+    moments: &Moments,
+    layer: Option<&str>,
+) -> Result<Scenario, Diagnostics> {
     let mut sources = Sources::default();
     if text.len() > MAX_BYTES {
         return Err(Diagnostics::new(sources, vec![too_large(name)]));
@@ -165,5 +200,10 @@ pub fn parse(name: &str, text: &str) -> Result<Scenario, Diagnostics> {
         return Err(Diagnostics::new(sources, vec![mistake]));
     }
     let digest = reports::trace::hex(&Sha256::digest(text.as_bytes()));
-    document::read(sources, &digest)
+    let knowing = document::Knowing { moments, layer };
+    let scenario = document::read(sources, &digest, knowing)?;
+    Ok(Scenario {
+        layer: layer.map(Into::into),
+        ..scenario
+    })
 }

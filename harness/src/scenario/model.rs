@@ -7,9 +7,11 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mocks::deployment::{Budget, Strategy};
+use reports::moment::Moment;
 
 mod control_plane;
 
@@ -19,6 +21,7 @@ pub use control_plane::{
     Consumer, ConsumerKind, FrontProxy, FrontProxyIssuer, RbacRule, RbacSubject, Service,
     ServiceReference, ServingCertificate, TargetPort, Watches,
 };
+pub use reports::expectation::{Claim, Expectation};
 
 /// What happens, to whom, and what must come of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -72,6 +75,14 @@ pub struct Scenario {
     pub consumers: Timeline<Vec<Consumer>>,
     /// One-off happenings, in time order.
     pub actions: Vec<Action>,
+    /// Changes and actions whose time is not known yet: they wait for
+    /// something to happen in the run, and are not among the others.
+    pub triggers: Vec<Trigger>,
+    /// The file's text, from which the scenario is read again once a time is
+    /// known.
+    pub text: Arc<str>,
+    /// What is laid over the file, if a change of it is being tried.
+    pub layer: Option<Arc<str>>,
     /// What must hold for the scenario to pass.
     pub expectations: Vec<Expectation>,
     /// Where the settings that govern the time to ready were set.
@@ -527,6 +538,25 @@ pub struct Action {
     pub pod: Option<u32>,
 }
 
+/// What a change or an action waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trigger {
+    /// Where its `when` begins in the file, which names it.
+    pub key: usize,
+    /// What has to happen.
+    pub moment: Moment,
+    /// How often, from 1.
+    pub nth: u64,
+    /// How long after that it comes.
+    pub after: Duration,
+    /// As written: `when: readyz200, after: 5s`.
+    pub words: String,
+    /// Line in the file, from 1.
+    pub line: u32,
+    /// Column, from 1.
+    pub column: u32,
+}
+
 /// What happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ActionKind {
@@ -539,66 +569,6 @@ pub enum ActionKind {
     Terminate,
     /// `kubectl drain` of this node, an index into [`Scenario::nodes`].
     Drain(usize),
-}
-
-/// What must hold.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Expectation {
-    /// The claim.
-    pub claim: Claim,
-    /// Line and column of the expectation in the file, from 1.
-    pub line: u32,
-    /// See `line`.
-    pub column: u32,
-}
-
-/// A claim about a run.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Claim {
-    /// The verdict is this word, in its JSON spelling.
-    Verdict(String),
-    /// A milestone is reached within bounds; `timeToReady` counts as one.
-    Milestone {
-        /// Its JSON name.
-        name: String,
-        /// Not before.
-        min: Option<Duration>,
-        /// Not after.
-        max: Option<Duration>,
-    },
-    /// A milestone is never reached.
-    NoMilestone(String),
-    /// The number of responses that match lies within bounds.
-    Responses {
-        /// `readiness-probe`, …
-        observer: String,
-        /// `500`, `refused`, …; any when absent.
-        outcome: Option<String>,
-        /// A part of the text.
-        text: Option<String>,
-        /// Only responses at or after.
-        from: Option<Duration>,
-        /// Only responses before.
-        to: Option<Duration>,
-        /// At least.
-        min: Option<u64>,
-        /// At most.
-        max: Option<u64>,
-    },
-    /// The set of outcomes that an observer saw, exactly.
-    Outcomes {
-        /// `readiness-probe`, …
-        observer: String,
-        /// `["refused", "500", "200"]`; order does not matter.
-        outcomes: Vec<String>,
-    },
-    /// The number of container restarts lies within bounds.
-    Restarts {
-        /// At least.
-        min: u64,
-        /// At most.
-        max: u64,
-    },
 }
 
 /// Where the settings that govern the time to ready were set.

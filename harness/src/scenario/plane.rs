@@ -34,6 +34,7 @@ pub(crate) const KEYS: [&str; 7] = [
 const MOST_API_SERVERS: usize = 9;
 
 /// The settings in force, as trees.
+#[derive(Clone)]
 pub(crate) struct State {
     trees: [Rc<Node>; KEYS.len()],
     /// Keys of `apiServers`, each with its place; empty if there is one

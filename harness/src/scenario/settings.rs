@@ -73,6 +73,9 @@ pub(crate) fn settings(
     collector.server(merged);
     collector.part(merged, "apiServer", "state");
     collector.part(merged, "aggregation", "routing");
+    for key in ["apiServers", "service", "authentication", "rbac"] {
+        collector.part(merged, key, "");
+    }
     collector.nodes(merged, fleet);
     collector.network(merged);
     collector.actions(merged);
@@ -170,10 +173,7 @@ impl Collector<'_> {
             .iter()
             .filter_map(|(change, (path, place, value))| {
                 let rest = path.strip_prefix(prefix)?;
-                Some((
-                    format!("{rest}: {value} from {}", show_duration(change.at)),
-                    *place,
-                ))
+                Some((format!("{rest}: {value} {}", when(change)), *place))
             });
         said.collect()
     }
@@ -220,7 +220,7 @@ impl Collector<'_> {
                 .iter()
                 .filter(|(_, (changed, ..))| *changed == path)
             {
-                value.push_str(&format!(", {new} from {}", show_duration(change.at)));
+                value.push_str(&format!(", {new} {}", when(change)));
             }
             self.add(path, value, rule.key_span);
         }
@@ -245,6 +245,15 @@ impl Collector<'_> {
             .map(|action| action.to_flow())
             .collect();
         self.add("actions", value.join(", "), actions.key_span);
+    }
+}
+
+/// `from 40s`, `from 40s for 30s`
+fn when(change: &Change) -> String {
+    let from = format!("from {}", show_duration(change.at));
+    match change.lasts {
+        Some(lasts) => format!("{from} for {}", show_duration(lasts)),
+        None => from,
     }
 }
 

@@ -87,6 +87,14 @@ pub(crate) const OBSERVERS: [Word; 12] = [
     ("scraper", "metrics-server itself, which asks kubelets"),
 ];
 
+/// Severities of log lines, as klog writes them.
+pub(crate) const SEVERITIES: [Word; 4] = [
+    ("I", "information"),
+    ("W", "a warning"),
+    ("E", "an error"),
+    ("F", "what the process ends over"),
+];
+
 /// What becomes of a request besides a status code.
 pub(crate) const FAILURES: [Word; 7] = [
     ("refused", "connection refused"),

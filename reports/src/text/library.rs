@@ -62,6 +62,8 @@ fn details(scenario: &ScenarioJudgement, run: &RunJudgement, style: Style) -> St
     for result in run
         .expectations
         .iter()
+        .filter(|result| !result.across_runs)
+        .chain(scenario.across_runs())
         .filter(|result| result.outcome != Outcome::Pass)
     {
         text.push_str(&expectation(&scenario.case, result, indent, style));

@@ -3,9 +3,10 @@
 use crate::common::{MS, crash_loop, firewall, healthy, k3s, late_certificate, node};
 use reports::case::{Case, Setting};
 use reports::exit::ExitStatus;
-use reports::expectation::{Claim, Expectation};
+use reports::expectation::{Bounds, Claim, Expectation, Happening, Measure, Window};
 use reports::json::Document;
 use reports::judgement::{ScenarioJudgement, judge};
+use reports::moment::AnswerFilter;
 use reports::text::{self, Style};
 use reports::trace::Trace;
 
@@ -21,20 +22,25 @@ fn with_claims(mut case: Case) -> Case {
             31,
             Claim::Milestone {
                 name: "timeToReady".to_owned(),
-                min_ns: None,
-                max_ns: Some(30_000 * MS),
+                bounds: Bounds {
+                    min: None,
+                    max: Some(30_000 * MS),
+                },
             },
         ),
         claim(
             32,
-            Claim::Responses {
-                observer: "kubectl-top".to_owned(),
-                outcome: Some("503".to_owned()),
-                text: None,
-                from_ns: None,
-                to_ns: None,
-                min: Some(1),
-                max: None,
+            Claim::Happening {
+                what: Happening::Responses(AnswerFilter {
+                    observer: "kubectl-top".to_owned(),
+                    outcome: Some("503".to_owned()),
+                    ..AnswerFilter::default()
+                }),
+                window: Window::default(),
+                measure: Measure::Count(Bounds {
+                    min: Some(1),
+                    max: None,
+                }),
             },
         ),
     ];

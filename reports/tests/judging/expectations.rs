@@ -4,8 +4,9 @@
 use crate::common::{MS, Story, firewall, healthy, k3s, late_certificate};
 use reports::case::{Case, Change};
 use reports::exit::ExitStatus;
-use reports::expectation::{Claim, Expectation, Outcome};
+use reports::expectation::{Bounds, Claim, Expectation, Happening, Measure, Outcome, Window};
 use reports::judgement::{RunJudgement, ScenarioJudgement, judge};
+use reports::moment::AnswerFilter;
 use reports::trace::{Event, Trace};
 
 fn judged(claim: Claim, trace: &Trace) -> RunJudgement {
@@ -46,20 +47,22 @@ fn milestone(name: &str, min: Option<u64>, max: Option<u64>) -> Claim {
     let ns = |seconds: u64| seconds * 1_000 * MS;
     Claim::Milestone {
         name: name.to_owned(),
-        min_ns: min.map(ns),
-        max_ns: max.map(ns),
+        bounds: Bounds {
+            min: min.map(ns),
+            max: max.map(ns),
+        },
     }
 }
 
 fn responses(observer: &str, outcome: Option<&str>, min: Option<u64>, max: Option<u64>) -> Claim {
-    Claim::Responses {
-        observer: observer.to_owned(),
-        outcome: outcome.map(str::to_owned),
-        text: None,
-        from_ns: None,
-        to_ns: None,
-        min,
-        max,
+    Claim::Happening {
+        what: Happening::Responses(AnswerFilter {
+            observer: observer.to_owned(),
+            outcome: outcome.map(str::to_owned),
+            ..AnswerFilter::default()
+        }),
+        window: Window::default(),
+        measure: Measure::Count(Bounds { min, max }),
     }
 }
 
@@ -164,14 +167,21 @@ fn responses_are_counted_if_somebody_asked() {
 
 #[test]
 fn a_window_in_which_nobody_asked_shows_nothing() {
-    let claim = |from: u64, to: u64| Claim::Responses {
-        observer: "readiness-probe".to_owned(),
-        outcome: Some("500".to_owned()),
-        text: Some("statuscode".to_owned()),
-        from_ns: Some(from * MS),
-        to_ns: Some(to * MS),
-        min: None,
-        max: Some(0),
+    let claim = |from: u64, to: u64| Claim::Happening {
+        what: Happening::Responses(AnswerFilter {
+            observer: "readiness-probe".to_owned(),
+            outcome: Some("500".to_owned()),
+            text: Some("statuscode".to_owned()),
+            ..AnswerFilter::default()
+        }),
+        window: Window {
+            from_ns: Some(from * MS),
+            to_ns: Some(to * MS),
+        },
+        measure: Measure::Count(Bounds {
+            min: None,
+            max: Some(0),
+        }),
     };
     let want = "at most 0 responses";
     check(
@@ -227,7 +237,12 @@ fn outcomes_are_a_set() {
 
 #[test]
 fn restarts_are_counted_if_there_was_a_start() {
-    let claim = |min, max| Claim::Restarts { min, max };
+    let claim = |min, max| {
+        Claim::Restarts(Bounds {
+            min: Some(min),
+            max: Some(max),
+        })
+    };
     check(
         claim(0, 0),
         &healthy(),
@@ -286,6 +301,7 @@ fn a_change_that_never_happened_makes_the_run_inconclusive() {
     let twice = [40_000, 80_000].map(|ms| Change {
         at_ns: ms * MS,
         what: kill(),
+        ..Change::default()
     });
     let case = Case {
         changes: twice.to_vec(),

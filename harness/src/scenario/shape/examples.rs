@@ -186,18 +186,23 @@ fn value(steps: &[Step], whole: bool) -> String {
 
 /// What else a mapping needs.
 fn siblings(shape: &'static Shape, key: &Key) -> Vec<String> {
-    let chosen = match shape.choice {
-        Choice::One(keys) | Choice::Some(keys) if !keys.contains(&key.name) => keys.last(),
+    let beside = key.beside.split(':').next().unwrap_or_default();
+    let given = |name: &&str| *name == key.name || *name == beside;
+    let chosen = [shape.choice, shape.also].map(|choice| match choice {
+        Choice::One(keys) | Choice::Some(keys) if !keys.iter().any(|name| given(&name)) => {
+            keys.last()
+        }
         _ => None,
-    };
+    });
     let needed = |other: &&Key| {
-        other.name != key.name
-            && (other.presence == Presence::Required || Some(&other.name) == chosen)
+        let required = other.presence == Presence::Required;
+        !given(&other.name) && (required || chosen.contains(&Some(&other.name)))
     };
     let others = shape.keys.iter().filter(needed);
     others
         .map(|other| format!("{}: {}", other.name, other.example))
         .chain((!shape.needs.is_empty()).then(|| shape.needs.to_owned()))
+        .chain((!key.beside.is_empty()).then(|| key.beside.to_owned()))
         .collect()
 }
 

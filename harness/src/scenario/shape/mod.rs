@@ -21,6 +21,8 @@ pub(crate) struct Shape {
     pub(crate) doc: &'static str,
     pub(crate) keys: &'static [Key],
     pub(crate) choice: Choice,
+    /// A second choice, between other keys.
+    pub(crate) also: Choice,
     /// An entry that an example of this mapping needs besides the required
     /// keys, as YAML; usually none.
     pub(crate) needs: &'static str,
@@ -49,6 +51,8 @@ pub(crate) struct Key {
     pub(crate) presence: Presence,
     /// If it holds for the whole run: what to use instead of a change.
     pub(crate) fixed: Option<&'static str>,
+    /// An entry that the example needs beside it, as YAML; usually none.
+    pub(crate) beside: &'static str,
     /// What the rest of a scenario must say for the example to make sense, as
     /// YAML.
     pub(crate) context: &'static str,
@@ -121,6 +125,7 @@ impl Shape {
             doc,
             keys,
             choice: Choice::Free,
+            also: Choice::Free,
             needs: "",
         }
     }
@@ -133,6 +138,11 @@ impl Shape {
 
     pub(crate) const fn choice(mut self, choice: Choice) -> Self {
         self.choice = choice;
+        self
+    }
+
+    pub(crate) const fn also(mut self, choice: Choice) -> Self {
+        self.also = choice;
         self
     }
 
@@ -160,6 +170,7 @@ impl Key {
             doc,
             presence,
             fixed: None,
+            beside: "",
             context: "",
         }
     }
@@ -197,6 +208,12 @@ impl Key {
     /// It cannot change while the scenario runs; `instead` says what to do.
     pub(crate) const fn fixed(mut self, instead: &'static str) -> Self {
         self.fixed = Some(instead);
+        self
+    }
+
+    /// The example needs `entry` beside it.
+    pub(crate) const fn beside(mut self, entry: &'static str) -> Self {
+        self.beside = entry;
         self
     }
 

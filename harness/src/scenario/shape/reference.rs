@@ -105,20 +105,14 @@ fn mapping(page: &mut String, shape: &'static Shape, used: &BTreeMap<&'static st
         }
         page.push_str(&format!("Stands at {}.\n", shown.join(", ")));
     }
-    match shape.choice {
-        Choice::Free => {}
-        Choice::One(keys) => {
-            page.push_str(&format!(
-                "Exactly one of {}.\n",
-                choice(keys.iter().copied())
-            ));
-        }
-        Choice::Some(keys) => {
-            page.push_str(&format!(
-                "At least one of {}.\n",
-                choice(keys.iter().copied())
-            ));
-        }
+    for wanted in [shape.choice, shape.also] {
+        let (how_many, keys) = match wanted {
+            Choice::Free => continue,
+            Choice::One(keys) => ("Exactly", keys),
+            Choice::Some(keys) => ("At least", keys),
+        };
+        let keys = choice(keys.iter().copied());
+        page.push_str(&format!("{how_many} one of {keys}.\n"));
     }
     page.push_str("\n| key | takes | example | meaning |\n|---|---|---|---|\n");
     for key in shape.keys {

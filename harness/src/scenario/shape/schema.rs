@@ -87,7 +87,7 @@ impl Writer {
                 .filter(|key| required(key, mode))
                 .map(|key| key.name)
                 .collect();
-            require(&mut mapping, &required, shape.choice);
+            require(&mut mapping, &required, shape);
         }
         mapping.into()
     }
@@ -110,7 +110,7 @@ impl Writer {
                 .filter(|key| required(key, Mode::Whole))
                 .map(|key| key.name)
                 .collect();
-            require(&mut mapping, &required, own.choice);
+            require(&mut mapping, &required, own);
             self.definitions.insert(name.clone(), mapping.into());
         }
         name
@@ -184,7 +184,7 @@ fn object(doc: &str, properties: Map<String, Value>) -> Map<String, Value> {
     object
 }
 
-fn require(mapping: &mut Map<String, Value>, required: &[&str], choice: Choice) {
+fn require(mapping: &mut Map<String, Value>, required: &[&str], shape: &Shape) {
     if !required.is_empty() {
         mapping.insert("required".to_owned(), json!(required));
     }
@@ -193,11 +193,17 @@ fn require(mapping: &mut Map<String, Value>, required: &[&str], choice: Choice) 
             .map(|key| json!({ "required": [key] }))
             .collect()
     };
-    match choice {
+    let constraint = |choice: Choice| match choice {
         Choice::Free => None,
-        Choice::One(keys) => mapping.insert("oneOf".to_owned(), alternatives(keys).into()),
-        Choice::Some(keys) => mapping.insert("anyOf".to_owned(), alternatives(keys).into()),
+        Choice::One(keys) => Some(("oneOf", alternatives(keys))),
+        Choice::Some(keys) => Some(("anyOf", alternatives(keys))),
     };
+    if let Some((word, keys)) = constraint(shape.choice) {
+        mapping.insert(word.to_owned(), keys.into());
+    }
+    if let Some((word, keys)) = constraint(shape.also) {
+        mapping.insert("allOf".to_owned(), json!([{ word: keys }]));
+    }
 }
 
 /// The words of a kind's fixed choices.

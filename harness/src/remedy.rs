@@ -1,0 +1,287 @@
+//! What would help: changes of a scenario, each tried by running it.
+//!
+//! A cause names the setting that governs it. From that and from its words a
+//! few changes follow that a user could make; each is laid over the scenario
+//! and run with the same seed. What is reported is what that run showed, so a
+//! change that is often recommended and does not help is shown not to.
+
+use reports::explanation::{Cause, Remedy};
+use reports::judgement::{RunJudgement, judge};
+use reports::verdict::Verdict;
+
+use crate::scenario::model::Scenario;
+use crate::scenario::with_layer;
+use crate::seed::Seed;
+use crate::{brief, run};
+
+/// Changes tried for one run at most.
+const MOST: usize = 8;
+
+/// In larger clusters nothing is tried: a run takes too long.
+const MOST_NODES: usize = 100;
+
+/// A change that may help.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Candidate {
+    /// In the scenario's words, on one line.
+    words: String,
+    /// The layer that makes it, as YAML.
+    layer: String,
+}
+
+impl Candidate {
+    fn new(words: impl Into<String>, layer: impl Into<String>) -> Self {
+        Self {
+            words: words.into(),
+            layer: layer.into(),
+        }
+    }
+
+    fn args(args: &str) -> Self {
+        let list: Vec<String> = args.split(' ').map(|arg| format!("\"{arg}\"")).collect();
+        Self::new(
+            format!("args: {args}"),
+            format!("metricsServer: {{args: [{}]}}", list.join(", ")),
+        )
+    }
+
+    /// A part of metrics-server's container, in flow style.
+    fn container(key: &str, value: &str) -> Self {
+        Self::new(
+            format!("{key}: {value}"),
+            format!("metricsServer: {{{key}: {value}}}"),
+        )
+    }
+
+    /// The kubelet of every node.
+    fn kubelets(scenario: &Scenario, value: &str) -> Self {
+        let nodes: Vec<String> = scenario
+            .nodes
+            .iter()
+            .map(|node| format!("{}: {{kubelet: {value}}}", node.name))
+            .collect();
+        let whose = match &scenario.nodes[..] {
+            [node] => format!("nodes.{}.kubelet", node.name),
+            _ => "every node's kubelet".to_owned(),
+        };
+        Self::new(
+            format!("{whose}: {value}"),
+            format!("nodes: {{{}}}", nodes.join(", ")),
+        )
+    }
+}
+
+/// What trying showed.
+#[derive(Debug, Clone, Default)]
+pub struct Tried {
+    /// Each change with what came of it.
+    pub remedies: Vec<Remedy>,
+    /// What decides once the first cause is out of the way, where the run with
+    /// a change came to another cause.
+    pub behind: Vec<Cause>,
+}
+
+/// Tries what may help against the causes of `judged`, a run of `scenario`.
+///
+/// A change that cannot be laid over this scenario, or whose run fails, is
+/// left out.
+#[must_use]
+pub fn try_all(scenario: &Scenario, seed: Seed, judged: &RunJudgement) -> Tried {
+    let mut tried = Tried::default();
+    if judged.finding.verdict == Verdict::Ready || scenario.nodes.len() > MOST_NODES {
+        return tried;
+    }
+    let mut candidates: Vec<Candidate> = Vec::new();
+    for cause in &judged.explanation.causes {
+        for candidate in candidates_against(scenario, cause) {
+            if candidates.len() < MOST && !candidates.contains(&candidate) {
+                candidates.push(candidate);
+            }
+        }
+    }
+    let first = judged.explanation.causes.first();
+    for candidate in candidates {
+        let Some(changed) = outcome_of(scenario, seed, &candidate) else {
+            continue;
+        };
+        let remedy = compare(&candidate, judged, &changed);
+        let next = changed.explanation.causes.first();
+        if let Some(next) = next.filter(|next| is_another(first, next))
+            && changed.time_to_ready_ns().is_none()
+            && tried.behind.iter().all(|known| known.what != next.what)
+        {
+            tried.behind.push(Cause {
+                behind: Some(candidate.words.clone()),
+                ..next.clone()
+            });
+        }
+        tried.remedies.push(remedy);
+    }
+    // Stable: what helps comes first, the rest in the order tried.
+    tried.remedies.sort_by_key(|remedy| !remedy.helps);
+    tried
+}
+
+fn outcome_of(scenario: &Scenario, seed: Seed, candidate: &Candidate) -> Option<RunJudgement> {
+    let changed = with_layer(scenario, &candidate.layer).ok()?;
+    let played = run::play(&changed, seed).ok()?;
+    Some(judge(&brief::case(&played.scenario), &played.trace, seed.0))
+}
+
+fn compare(candidate: &Candidate, before: &RunJudgement, after: &RunJudgement) -> Remedy {
+    let rank = |run: &RunJudgement| {
+        let time = run.time_to_ready_ns().unwrap_or(u64::MAX);
+        (run.finding.verdict, time)
+    };
+    Remedy {
+        change: candidate.words.clone(),
+        verdict: after.finding.verdict,
+        time_to_ready_ns: after.time_to_ready_ns(),
+        helps: rank(after) < rank(before),
+        then: after
+            .explanation
+            .causes
+            .first()
+            .map(|cause| cause.what.clone()),
+    }
+}
+
+/// Whether two causes differ beyond counts: in their settings, or in what is
+/// said of the failure.
+fn is_another(first: Option<&Cause>, next: &Cause) -> bool {
+    let gist = |cause: &Cause| {
+        let words = cause.what.split_whitespace();
+        let words = words.filter(|word| !word.chars().any(|c| c.is_ascii_digit()));
+        (
+            cause.governed_by.name.clone(),
+            words.map(str::to_owned).collect::<Vec<_>>(),
+        )
+    };
+    first.is_none_or(|first| gist(first) != gist(next))
+}
+
+/// What a user could change about this cause.
+fn candidates_against(scenario: &Scenario, cause: &Cause) -> Vec<Candidate> {
+    let name = &*cause.governed_by.name;
+    let what = &*cause.what;
+    if let Some(rule) = name.strip_prefix("network.") {
+        let words = format!("without network.{rule}");
+        return vec![Candidate::new(words, format!("network: {{{rule}: null}}"))];
+    }
+    if name.starts_with("nodes.") && name.ends_with(".kubelet") {
+        return against_kubelet(scenario, what);
+    }
+    match name {
+        "--metric-resolution" => slower_or_faster(scenario),
+        "args" => against_arguments(what),
+        "apiServer" => vec![Candidate::new(
+            "apiServer: {state: Up, latency: 5ms}",
+            "apiServer: {state: Up, latency: 5ms}",
+        )],
+        "aggregation" => vec![
+            Candidate::new(
+                "aggregation: {insecureSkipTLSVerify: true}",
+                "aggregation: {insecureSkipTLSVerify: true}",
+            ),
+            Candidate::new(
+                "aggregation: {registeredAt: 0s}",
+                "aggregation: {registeredAt: 0s}",
+            ),
+        ],
+        "rbac" | "authentication" => vec![Candidate::new(
+            format!("without {name}"),
+            format!("{name}: null"),
+        )],
+        _ if name.starts_with("readinessProbe") => against_probe("readinessProbe"),
+        _ if name.starts_with("livenessProbe") => against_probe("livenessProbe"),
+        _ if name.starts_with("startupProbe") => against_probe("startupProbe"),
+        _ => Vec::new(),
+    }
+}
+
+fn against_kubelet(scenario: &Scenario, what: &str) -> Vec<Candidate> {
+    let says = |texts: &[&str]| texts.iter().any(|text| what.contains(text));
+    let mut found = Vec::new();
+    if says(&["IP SANs", "certificate is valid for", "x509", "certificate"]) {
+        found.push(Candidate::args("--kubelet-insecure-tls"));
+    }
+    if says(&["IP SANs", "certificate is valid for"]) {
+        found.push(Candidate::args(
+            "--kubelet-preferred-address-types=Hostname",
+        ));
+    }
+    if says(&["no such host", "lookup "]) {
+        found.push(Candidate::args(
+            "--kubelet-preferred-address-types=InternalIP",
+        ));
+    }
+    if says(&["tls: internal error", "connection refused"]) {
+        found.push(Candidate::kubelets(
+            scenario,
+            "{state: Open, certificate: {availableAfter: 0s}}",
+        ));
+        found.push(Candidate::args("--kubelet-insecure-tls"));
+    } else if says(&["x509", "certificate"]) {
+        found.push(Candidate::kubelets(
+            scenario,
+            "{certificate: {issuer: cluster, sans: null, notBefore: -1h, notAfter: 8760h}}",
+        ));
+    }
+    if says(&["deadline exceeded", "timeout", "answered after"]) {
+        found.push(Candidate::args(
+            "--metric-resolution=30s --kubelet-request-timeout=25s",
+        ));
+        found.push(Candidate::kubelets(
+            scenario,
+            "{state: Open, latency: 30ms}",
+        ));
+    }
+    if says(&["status: \"4", "status: \"5"]) {
+        found.push(Candidate::kubelets(scenario, "{status: 200}"));
+    }
+    if says(&["brought no", "decode", "malformed", "no sample"]) {
+        found.push(Candidate::kubelets(scenario, "{payload: Healthy}"));
+    }
+    found
+}
+
+/// Half and twice the present resolution.
+fn slower_or_faster(scenario: &Scenario) -> Vec<Candidate> {
+    let resolution = brief::case(scenario).resolution_ns;
+    let seconds = |ns: u64| ns / 1_000_000_000;
+    [resolution / 2, resolution * 2]
+        .into_iter()
+        .filter(|ns| seconds(*ns) > 0)
+        .map(|ns| Candidate::args(&format!("--metric-resolution={}s", seconds(ns))))
+        .collect()
+}
+
+fn against_arguments(what: &str) -> Vec<Candidate> {
+    if what.contains("metric-resolution") {
+        return vec![Candidate::args(
+            "--metric-resolution=15s --kubelet-request-timeout=10s",
+        )];
+    }
+    if what.contains("address already in use") {
+        return vec![Candidate::args("--secure-port=4443")];
+    }
+    Vec::new()
+}
+
+fn against_probe(probe: &str) -> Vec<Candidate> {
+    let values: &[&str] = match probe {
+        "readinessProbe" => &[
+            "{initialDelaySeconds: 0, periodSeconds: 2}",
+            "{timeoutSeconds: 5}",
+        ],
+        _ => &[
+            "{initialDelaySeconds: 60}",
+            "{timeoutSeconds: 5}",
+            "{failureThreshold: 10}",
+        ],
+    };
+    values
+        .iter()
+        .map(|value| Candidate::container(probe, value))
+        .collect()
+}
