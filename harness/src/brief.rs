@@ -6,8 +6,8 @@ use aggregator::options::{self, Command};
 use aggregator::version::RequestTimeoutRule;
 use reports::case::{Case, Change, NodeBrief, Pending, ProbeBrief, Setting};
 
-use crate::changes;
 use crate::scenario::model::{self, Node, Probe, Scenario};
+use crate::{changes, faults};
 
 /// The judge's brief for a scenario.
 #[must_use]
@@ -56,13 +56,19 @@ fn pending(trigger: &model::Trigger) -> Pending {
     }
 }
 
-/// Names of the network rules of the whole run, each once, in order.
+/// Names of the network rules of the whole run, each once, in order; then the
+/// groups of which machines go down.
 #[must_use]
 pub fn path_rules(scenario: &Scenario) -> Vec<String> {
+    let rules = scenario.network.0.iter().flat_map(|(_, rules)| rules);
+    let rules = rules.map(|rule| rule.name.clone());
+    let down = scenario.nodes.iter();
+    let down = down.filter(|node| node.up.0.iter().any(|(_, up)| !up));
+    let down = down.map(|node| faults::machine(&node.group));
     let mut names: Vec<String> = Vec::new();
-    for rule in scenario.network.0.iter().flat_map(|(_, rules)| rules) {
-        if !names.contains(&rule.name) {
-            names.push(rule.name.clone());
+    for name in rules.chain(down) {
+        if !names.contains(&name) {
+            names.push(name);
         }
     }
     names
@@ -106,9 +112,11 @@ fn node(node: &Node) -> NodeBrief {
         name: node.name.clone(),
         joins_at_ns: nanos(node.joins_at),
         leaves_at_ns: node.leaves_at.map(nanos),
+        // One that is deleted is not missed.
         pods: node
             .pods
             .iter()
+            .filter(|pod| pod.deleted_at.is_none())
             .map(|pod| format!("{}/{}", pod.namespace, pod.name))
             .collect(),
     }

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::scenario::model::{Action, ActionKind, Kubelet, MetricsServer, Node, Scenario};
+use crate::scenario::model::{Action, ActionKind, Kubelet, MetricsServer, Node, Pod, Scenario};
 use crate::scenario::pods::METRICS_SERVER;
 
 mod plane;
@@ -124,6 +124,22 @@ fn node_changes(node: &Node) -> Vec<Change> {
         pairs(&node.ready.0)
             .map(|(at, _, ready)| change(at, &node.name, format!("node Ready={ready}"))),
     );
+    changes.extend(pairs(&node.up.0).map(|(at, _, up)| {
+        let what = if *up {
+            "machine comes back"
+        } else {
+            "machine goes down"
+        };
+        change(at, &node.name, what.to_owned())
+    }));
+    changes.extend(pairs(&node.addresses.0).map(|(at, _, addresses)| {
+        let shown: Vec<String> = addresses
+            .iter()
+            .map(|(kind, address)| format!("{kind} {address}"))
+            .collect();
+        change(at, &node.name, format!("addresses: {}", shown.join(", ")))
+    }));
+    changes.extend(node.pods.iter().flat_map(|pod| pod_changes(node, pod)));
     if !node.joins_at.is_zero() {
         changes.push(change(node.joins_at, &node.name, "node joins".to_owned()));
     }
@@ -134,6 +150,19 @@ fn node_changes(node: &Node) -> Vec<Change> {
         clock_step_ns: Some(*by),
         ..change(*at, &node.name, "clock stepped".to_owned())
     }));
+    changes
+}
+
+fn pod_changes(node: &Node, pod: &Pod) -> Vec<Change> {
+    let name = format!("{}/{}", pod.namespace, pod.name);
+    let restarts = pod.containers.iter().flat_map(|container| {
+        let what = format!("{name}: container {} starts again", container.name);
+        let restarts = container.restarts.iter();
+        restarts.map(move |at| change(*at, &node.name, what.clone()))
+    });
+    let mut changes: Vec<Change> = restarts.collect();
+    let deleted = format!("{name} is deleted");
+    changes.extend(pod.deleted_at.map(|at| change(at, &node.name, deleted)));
     changes
 }
 
@@ -157,9 +186,20 @@ fn kubelet_words(before: &Kubelet, after: &Kubelet) -> String {
     }
     let parts = [
         ("certificate", before.certificate != after.certificate),
+        ("version", before.minor != after.minor),
         ("latency", before.latency != after.latency),
-        ("payload", before.payload != after.payload),
-        ("housekeeping", before.housekeeping != after.housekeeping),
+        ("authentication", before.access != after.access),
+        (
+            "payload",
+            (&before.payload, &before.flaws) != (&after.payload, &after.flaws),
+        ),
+        ("endpoints", before.endpoints != after.endpoints),
+        ("script", before.script != after.script),
+        (
+            "housekeeping",
+            (before.housekeeping, before.container_housekeeping)
+                != (after.housekeeping, after.container_housekeeping),
+        ),
         ("timestamps", before.timestamps != after.timestamps),
     ];
     words.extend(
@@ -168,5 +208,8 @@ fn kubelet_words(before: &Kubelet, after: &Kubelet) -> String {
             .filter(|(_, differs)| *differs)
             .map(|(part, _)| format!("new {part}")),
     );
+    if words.is_empty() && before.awaits_certificate != after.awaits_certificate {
+        words.push("its certificate is there".to_owned());
+    }
     format!("kubelet: {}", words.join(", "))
 }

@@ -6,12 +6,13 @@
 //!
 //! - [`scenario`]: the language, from a file to a checked scenario;
 //! - [`seed`], [`distribution`]: what is left to chance, repeatably;
+//! - [`settle`]: the times that the seed decides;
 //! - [`engine`]: virtual time, the network, clocks;
 //! - [`world`]: from a scenario to machines and programs;
 //! - [`record`]: from what happens to the trace;
-//! - [`changes`], [`brief`]: what the judge is told;
 //! - [`trigger`]: changes that wait for something to happen;
 //! - [`remedy`]: what would help, by trying;
+//! - [`changes`], [`faults`], [`brief`]: what the judge is told;
 //! - [`run`]: all of it;
 //! - [`serve`]: the same on loopback, in real time;
 //! - [`cli`]: the command.
@@ -21,11 +22,13 @@ pub mod changes;
 pub mod cli;
 pub mod distribution;
 pub mod engine;
+pub mod faults;
 pub mod record;
 pub mod remedy;
 pub mod run;
 pub mod scenario;
 pub mod seed;
 pub mod serve;
+pub mod settle;
 pub mod trigger;
 pub mod world;

@@ -15,6 +15,7 @@ use crate::engine::virtual_time::{self, Setup, Stuck};
 use crate::record::TraceRecorder;
 use crate::scenario::model::Scenario;
 use crate::seed::Seed;
+use crate::settle::settle;
 pub use crate::trigger::{Failure, Played};
 use crate::world::{Site, World, machines};
 use crate::{brief, remedy, trigger};
@@ -37,7 +38,7 @@ pub struct Run {
 /// As for [`play`].
 pub fn run(scenario: &Scenario, seed: Seed) -> Result<Run, Failure> {
     let played = play(scenario, seed)?;
-    let case = brief::case(&played.scenario);
+    let case = brief::case(&settle(&played.scenario, seed));
     let mut judgement = judgement::judge(&case, &played.trace, seed.0);
     if claims_hidden_causes(&case) {
         let tried = remedy::try_all(scenario, seed, &judgement);
@@ -57,7 +58,7 @@ pub fn run(scenario: &Scenario, seed: Seed) -> Result<Run, Failure> {
 /// As for [`play`].
 pub fn run_and_try(scenario: &Scenario, seed: Seed) -> Result<Run, Failure> {
     let played = play(scenario, seed)?;
-    let case = brief::case(&played.scenario);
+    let case = brief::case(&settle(&played.scenario, seed));
     let judgement = judgement::judge(&case, &played.trace, seed.0);
     let tried = remedy::try_all(scenario, seed, &judgement);
     let mut judgement = judgement::judge_knowing(&case, &played.trace, seed.0, &tried.behind);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use firstlight::engine::fabric::{Fabric, SimulatedNetwork, Sockets};
 use firstlight::engine::link::Links;
-use firstlight::engine::path::{Paths, ResolvedRule};
+use firstlight::engine::path::{Ends, Paths, ResolvedRule};
 use firstlight::engine::terrain::{ServiceRoute, Terrain};
 use firstlight::engine::virtual_time::{self, Setup};
 use firstlight::scenario::model::{Distribution, PathEffect, Timeline};
@@ -138,8 +138,8 @@ fn check(rules: Rules, port: u16, expected: &str) {
 fn rule(effect: PathEffect) -> ResolvedRule {
     ResolvedRule {
         name: 0,
-        from: BTreeSet::from([CLIENT]),
-        to: BTreeSet::from([SERVER]),
+        from: Ends::Of(BTreeSet::from([CLIENT])),
+        to: Ends::Of(BTreeSet::from([SERVER])),
         both: false,
         port: Some(PORT),
         effect,
@@ -215,8 +215,8 @@ fn a_path_that_opens_lets_the_next_syn_retransmission_through() {
 #[test]
 fn replies_can_be_cut_alone() {
     let replies = ResolvedRule {
-        from: BTreeSet::from([SERVER]),
-        to: BTreeSet::from([CLIENT]),
+        from: Ends::Of(BTreeSet::from([SERVER])),
+        to: Ends::Of(BTreeSet::from([CLIENT])),
         port: None,
         ..rule(PathEffect::Drop)
     };

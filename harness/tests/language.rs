@@ -256,7 +256,7 @@ fn a_group_has_numbered_members_that_can_be_refined() {
     assert_eq!(ready, [true, true, false, true, true]);
     assert_eq!(scenario.nodes[2].up_for, Duration::from_secs(3600));
     assert_eq!(
-        scenario.nodes[4].addresses[0],
+        scenario.nodes[4].addresses.at(Duration::ZERO)[0],
         ("InternalIP".to_owned(), "10.0.0.5".to_owned())
     );
     assert_eq!(
@@ -285,7 +285,7 @@ fn changes_and_late_certificates_make_timelines() {
         (KubeletState::NoCertificate, KubeletState::Open)
     );
     assert_eq!(
-        (at(30).latency.clone(), at(40).status),
+        (at(30).latency.base.clone(), at(40).status),
         (Distribution::Constant(Duration::from_secs(2)), 401)
     );
     assert_eq!(
@@ -295,7 +295,7 @@ fn changes_and_late_certificates_make_timelines() {
     let rule = &scenario.network.at(Duration::from_secs(30))[0];
     assert_eq!(
         (&rule.from, &rule.effect),
-        (&Party::Node(0), &PathEffect::Loss(10_000))
+        (&vec![Party::Node(0)], &PathEffect::Loss(10_000))
     );
 }
 

@@ -34,6 +34,6 @@ pub mod tokio_host;
 pub use clock::{Timestamp, WallClock};
 pub use files::Files;
 pub use host::Host;
-pub use net::{BoxListener, BoxStream, Listener, LookupError, Network, Stream};
+pub use net::{BoxListener, BoxStream, InTheWay, Listener, LookupError, Network, Stream};
 pub use random::{Entropy, Random};
 pub use tasks::Tasks;

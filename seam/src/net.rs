@@ -53,7 +53,8 @@ pub trait Network {
     /// # Errors
     ///
     /// `ConnectionRefused` if the peer answered with a reset,
-    /// `HostUnreachable` if a router or firewall rejected the packet.
+    /// `HostUnreachable` if a router or firewall rejected the packet, and
+    /// [`InTheWay`] inside another error if a proxy or tunnel did.
     fn dial(&self, address: SocketAddr) -> LocalBoxFuture<'static, io::Result<BoxStream>>;
 
     /// Binds a port and starts to listen: from then on the peer's system
@@ -72,6 +73,27 @@ pub trait Network {
     /// See [`LookupError`].
     fn lookup(&self, name: &str) -> LocalBoxFuture<'static, Result<Vec<IpAddr>, LookupError>>;
 }
+
+/// What stood in the way of a dial, where that is neither end of it: a proxy or
+/// a tunnel. Inside an [`io::Error`]; its text is all that a user sees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InTheWay(pub String);
+
+impl InTheWay {
+    /// What stood in the way, if that is why a dial failed.
+    #[must_use]
+    pub fn of(error: &io::Error) -> Option<&Self> {
+        error.get_ref()?.downcast_ref()
+    }
+}
+
+impl fmt::Display for InTheWay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for InTheWay {}
 
 /// Why a name could not be resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use rustls::AlertDescription;
-use seam::LookupError;
+use seam::{InTheWay, LookupError};
 use thiserror::Error;
 
 use super::client::Authority;
@@ -110,6 +110,9 @@ impl TransportError {
     }
 
     pub(super) fn dial(address: SocketAddr, error: &io::Error) -> Self {
+        if let Some(in_the_way) = InTheWay::of(error) {
+            return Self::new(ErrorKind::Unreachable, in_the_way.to_string());
+        }
         let (kind, text) = match error.kind() {
             io::ErrorKind::ConnectionRefused => {
                 (ErrorKind::Refused, "connect: connection refused".to_owned())

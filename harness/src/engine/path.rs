@@ -9,7 +9,7 @@ use std::time::Duration;
 use seam::Random;
 use tokio::time::Instant;
 
-use crate::scenario::model::{PathEffect, Timeline};
+use crate::scenario::model::{PathEffect, Timeline, Tunnel};
 use crate::seed::Stream;
 
 /// First retransmission time-out of an established connection. Source: Linux
@@ -33,15 +33,49 @@ pub struct ResolvedRule {
     /// Index of the rule's name in [`Paths::rule_names`].
     pub name: usize,
     /// Senders.
-    pub from: BTreeSet<IpAddr>,
+    pub from: Ends,
     /// Receivers.
-    pub to: BTreeSet<IpAddr>,
+    pub to: Ends,
     /// Whether it holds for replies too.
     pub both: bool,
     /// Only connections to this port.
     pub port: Option<u16>,
     /// What happens.
     pub effect: PathEffect,
+}
+
+/// Machines at one end of a path.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ends {
+    /// These.
+    Of(BTreeSet<IpAddr>),
+    /// All others.
+    AllBut(BTreeSet<IpAddr>),
+}
+
+impl Ends {
+    fn contains(&self, ip: &IpAddr) -> bool {
+        match self {
+            Self::Of(these) => these.contains(ip),
+            Self::AllBut(these) => !these.contains(ip),
+        }
+    }
+}
+
+/// What meets a dial before any packet is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Barrier {
+    /// A rejection, after this time.
+    RejectAfter(Duration),
+    /// An HTTP proxy; see [`PathEffect::Proxy`].
+    Proxy {
+        /// What it answers.
+        status: u16,
+        /// Whether it takes the connection.
+        connects: bool,
+    },
+    /// A tunnel that does not work.
+    Tunnel(Tunnel),
 }
 
 impl ResolvedRule {
@@ -185,6 +219,25 @@ impl Paths {
         Fate::Lost
     }
 
+    /// What meets a dial from `src` to `dst` now, before any packet is sent.
+    /// Unlike the other effects it is not the engine's to show.
+    pub fn barrier(&self, src: IpAddr, dst: SocketAddr) -> Option<Barrier> {
+        let src = SocketAddr::new(src, 0);
+        let rules = self.rules.at(self.start.elapsed()).iter();
+        let mut covering = rules.filter(|rule| rule.covers(src, dst));
+        let (name, barrier) = covering.find_map(|rule| {
+            let barrier = match rule.effect {
+                PathEffect::RejectAfter(after) => Barrier::RejectAfter(after),
+                PathEffect::Proxy { status, connects } => Barrier::Proxy { status, connects },
+                PathEffect::Tunnel(tunnel) => Barrier::Tunnel(tunnel),
+                _ => return None,
+            };
+            Some((rule.name, barrier))
+        })?;
+        self.inner.borrow_mut().hit(name);
+        Some(barrier)
+    }
+
     /// One attempt to cross the path from `src` to `dst` at `at`.
     fn passage(&self, src: SocketAddr, dst: SocketAddr, at: Instant) -> Passage {
         let mut inner = self.inner.borrow_mut();
@@ -210,6 +263,8 @@ impl Paths {
                         return Passage::Lost;
                     }
                 }
+                // Connections that exist go on.
+                PathEffect::RejectAfter(_) | PathEffect::Proxy { .. } | PathEffect::Tunnel(_) => {}
             }
         }
         Passage::After(delay)

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use super::clock::{self, CLOCK};
 use super::code::Code;
 use super::decoder::{Decoder, Item};
 use super::diagnostic::Diagnostic;
 use super::model::{ApiServer, ApiServerState, Clock, Distribution, ServingCertificate, Watches};
-use super::node::{self, CLOCK};
 use super::scalars::DISTRIBUTION;
 use super::shape::{Key, Kind, Shape};
 
@@ -138,7 +138,7 @@ pub(crate) fn api_server(
     });
     let certificate = object.or(decoder, "certificate", usual_certificate(), certificate);
     let clock = object.or(decoder, "clock", Clock::default(), |decoder, item| {
-        node::clock(decoder, item, until)
+        clock::clock(decoder, item, until)
     });
     object.finish(decoder);
     let server = ApiServer {

@@ -4,15 +4,15 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::cluster;
 use super::code::Code;
 use super::decoder::{Decoder, Item, is_extension};
 use super::diagnostic::Diagnostic;
+use super::dns;
 use super::document::{SCENARIO_SHAPE, with_earlier_args};
-use super::fleet::Fleet;
-use super::kubelet::Plan;
-use super::model::{self, MetricsServer, PathRule, Timeline};
-use super::node::{self, Decoded};
+use super::fleet::{Fleet, Member};
+use super::model::{self, Dns, MetricsServer, PathRule, Timeline};
+use super::network;
+use super::node::{self, Decoded, Reading};
 use super::plane;
 use super::server;
 use super::shape::{Key, Kind, Shape};
@@ -20,6 +20,7 @@ use super::source::Span;
 use super::suggest::{choice, nearest};
 use super::timing::{self, Timed};
 use super::tree::{Entry, Node, Value, overlay};
+use crate::settle;
 
 /// An entry of `changes`.
 pub(crate) static CHANGE_KIND: Kind = Kind::Change(&CHANGE, &SCENARIO_SHAPE);
@@ -216,6 +217,7 @@ pub(crate) struct OverTime {
     pub(crate) metrics_server: Vec<(Duration, MetricsServer)>,
     pub(crate) plane: plane::Plane,
     pub(crate) network: Vec<(Duration, Vec<PathRule>)>,
+    pub(crate) dns: Vec<(Duration, Dns)>,
     /// For each node, as decoded at zero and at each change that touches it.
     pub(crate) nodes: Vec<Vec<(Duration, Decoded)>>,
 }
@@ -227,6 +229,8 @@ struct State {
     node_defaults: Rc<Node>,
     network: Rc<Node>,
     metrics_server: Rc<Node>,
+    /// Null where nothing is said of it.
+    dns: Rc<Node>,
     plane: plane::State,
 }
 
@@ -234,6 +238,7 @@ struct State {
 struct Read {
     metrics_server: Vec<(Duration, MetricsServer)>,
     network: Vec<(Duration, Vec<PathRule>)>,
+    dns: Vec<(Duration, Dns)>,
     nodes: Vec<Vec<(Duration, Decoded)>>,
     plane: plane::OverTime,
 }
@@ -261,12 +266,23 @@ pub(crate) fn apply(
         node_defaults: tree("nodeDefaults"),
         network: tree("network"),
         metrics_server: tree("metricsServer"),
+        dns: merged.entry("dns").map_or_else(
+            || {
+                let span = merged.span;
+                Rc::new(Node {
+                    span,
+                    value: Value::Null,
+                })
+            },
+            |entry| Rc::clone(&entry.value),
+        ),
         plane: plane::State::new(decoder, merged),
     };
     let mut result = Read {
         metrics_server: Vec::new(),
         nodes: vec![Vec::new(); fleet.members().len()],
         network: Vec::new(),
+        dns: Vec::new(),
         plane: plane::OverTime::default(),
     };
     // What holds of metrics-server at zero is decoded with the document.
@@ -295,12 +311,15 @@ pub(crate) fn apply(
         };
         decode_state(decoder, &state, at, &touched, until, &mut result);
     }
-    let complete = !result.network.is_empty() && result.nodes.iter().all(|node| !node.is_empty());
+    let complete = !result.network.is_empty()
+        && !result.dns.is_empty()
+        && result.nodes.iter().all(|node| !node.is_empty());
     let plane = state.plane.finish(result.plane)?;
     complete.then_some(OverTime {
         metrics_server: result.metrics_server,
         plane,
         network: result.network,
+        dns: result.dns,
         nodes: result.nodes,
     })
 }
@@ -345,6 +364,7 @@ impl State {
                     metrics_server = true;
                 }
                 "network" => self.network = overlay(&self.network, &entry.value),
+                "dns" => self.dns = overlay(&self.dns, &entry.value),
                 "nodeDefaults" => {
                     self.node_defaults = overlay(&self.node_defaults, &entry.value);
                     touched = (0..self.fleet.members().len()).collect();
@@ -383,8 +403,16 @@ fn decode_state(
     state
         .plane
         .decode(decoder, at, until, &touched.plane, plane);
-    if let Some(rules) = cluster::network(decoder, item("network", &state.network), &state.fleet) {
+    if let Some(rules) = network::network(
+        decoder,
+        item("network", &state.network),
+        &state.fleet,
+        until,
+    ) {
         result.network.push((at, rules));
+    }
+    if let Some(dns) = dns::dns(decoder, item("dns", &state.dns)) {
+        result.dns.push((at, dns));
     }
     if touched.metrics_server {
         let whole = item("metricsServer", &state.metrics_server);
@@ -398,41 +426,67 @@ fn decode_state(
             true => Rc::clone(&state.node_defaults),
             false => overlay(&state.node_defaults, &member.own),
         };
-        if let Some(decoded) = node::node(decoder, &tree, member, *index, until) {
+        let first = result.nodes[*index].first();
+        let reading = Reading {
+            member,
+            index: *index,
+            first_addresses: first.map(|(_, decoded)| &decoded.addresses),
+            until,
+        };
+        if let Some(decoded) = node::node(decoder, &tree, &reading) {
             result.nodes[*index].push((at, decoded));
         }
     }
 }
 
 /// The model's nodes from what was decoded over time.
-pub(crate) fn nodes(fleet: &Fleet, over_time: Vec<Vec<(Duration, Decoded)>>) -> Vec<model::Node> {
+pub(crate) fn nodes(
+    fleet: &Fleet,
+    over_time: Vec<Vec<(Duration, Decoded)>>,
+    until: Duration,
+) -> Vec<model::Node> {
     let pairs = fleet.members().iter().zip(over_time);
     pairs
-        .filter_map(|(member, versions)| {
-            let plans: Vec<(Duration, Plan)> = versions
-                .iter()
-                .map(|(at, decoded)| (*at, decoded.plan.clone()))
-                .collect();
-            let ready = versions
-                .iter()
-                .map(|(at, decoded)| (*at, decoded.ready))
-                .collect();
-            let (_, first) = versions.into_iter().next()?;
-            Some(model::Node {
-                name: member.name.to_string(),
-                labels: first.labels,
-                joins_at: first.joins_at,
-                leaves_at: first.leaves_at,
-                ready: Timeline::of_changes(ready),
-                addresses: first.addresses,
-                ip: first.ip,
-                clock: first.clock,
-                kubelet: Plan::timeline(&plans),
-                pods: first.pods.into_iter().map(|(pod, _)| pod).collect(),
-                cpu_nanocores: first.cpu_nanocores,
-                memory_bytes: first.memory_bytes,
-                up_for: first.up_for,
-            })
-        })
+        .filter_map(|(member, versions)| node_over_time(member, versions, until))
         .collect()
+}
+
+fn node_over_time(
+    member: &Member,
+    versions: Vec<(Duration, Decoded)>,
+    until: Duration,
+) -> Option<model::Node> {
+    fn over_time<T: PartialEq>(
+        versions: &[(Duration, Decoded)],
+        part: impl Fn(&Decoded) -> T,
+    ) -> Timeline<T> {
+        let parts = versions.iter().map(|(at, decoded)| (*at, part(decoded)));
+        Timeline::of_changes(parts.collect())
+    }
+    let up = over_time(&versions, |decoded| decoded.up);
+    let ready = over_time(&versions, |decoded| decoded.ready);
+    let addresses = over_time(&versions, |decoded| decoded.addresses.clone());
+    let plans = over_time(&versions, |decoded| decoded.plan.clone()).0;
+    let (_, first) = versions.into_iter().next()?;
+    let mut node = model::Node {
+        name: member.name.to_string(),
+        group: member.group.to_string(),
+        labels: first.labels,
+        joins_at: Duration::ZERO,
+        leaves_at: None,
+        presence: first.presence,
+        up,
+        ready,
+        addresses,
+        ip: first.ip,
+        clock: first.clock,
+        kubelet: Timeline::constant(first.plan.kubelet),
+        plans,
+        pods: first.pods.into_iter().map(|(pod, _)| pod).collect(),
+        cpu_nanocores: first.cpu_nanocores,
+        memory_bytes: first.memory_bytes,
+        up_for: first.up_for,
+    };
+    settle::nominal(&mut node, until);
+    Some(node)
 }

@@ -10,16 +10,17 @@ use super::api_server::API_SERVER;
 use sha2::{Digest, Sha256};
 
 use super::changes::{self, Change};
-use super::cluster::NETWORK;
 use super::code::Code;
 use super::consumers::CONSUMERS;
 use super::decoder::{Decoder, Item, Object, SCENARIO, note_duplicate_keys};
 use super::deployment;
 use super::diagnostic::{Diagnostic, Diagnostics};
+use super::dns::DNS;
 use super::expect;
 use super::fleet::Fleet;
 use super::manifest;
 use super::model::{Action, ActionKind, Cluster, Expectation, MetricsServer, Scenario, Timeline};
+use super::network::{self, NETWORK};
 use super::node::Decoded;
 use super::node::NODE;
 use super::plane;
@@ -161,6 +162,12 @@ pub(crate) static SCENARIO_SHAPE: Shape = Shape::new(
             NETWORK,
             "{firewall: {from: metrics-server, to: nodes, port: 10250, effect: drop}}",
             "What stands in the way of traffic: rules, each with a name.",
+        ),
+        Key::optional(
+            "dns",
+            Kind::Mapping(&DNS),
+            "{records: {node-1: 10.0.0.1}}",
+            "How names resolve for metrics-server. Missing: the name server knows no node.",
         ),
         Key::given(
             "consumers",
@@ -365,6 +372,7 @@ fn decode(
     let triggers = triggers.collect();
     let head = parts.head?;
     let plane = over_time.plane;
+    let until = parts.until?;
     Some(Scenario {
         name: head.name,
         description: head.description,
@@ -374,19 +382,20 @@ fn decode(
         input_digest: input_digest(digest, manifest.as_ref()),
         notes: manifest.map_or(Vec::new(), |manifest| manifest.notes),
         preset,
-        until: parts.until?,
+        until,
         seeds: head.seeds,
         epoch_unix_ns: head.epoch_unix_ns,
         cluster: parts.cluster?,
         metrics_server,
         metrics_server_changes: over_time.metrics_server,
-        nodes: changes::nodes(&parts.nodes, over_time.nodes),
+        nodes: changes::nodes(&parts.nodes, over_time.nodes, until),
         api_servers: plane.api_servers,
         aggregation: plane.aggregation,
         service: plane.service,
         authentication: plane.authentication,
         rbac: plane.rbac,
-        network: Timeline::of_changes(over_time.network),
+        network: network::over_time(&over_time.network),
+        dns: Timeline::of_changes(over_time.dns),
         consumers: plane.consumers,
         actions: actions.due.into_iter().map(|(_, action)| action).collect(),
         triggers,
@@ -460,7 +469,10 @@ fn parts(
         changes::read(decoder, item, &nodes, timings)
     });
     // These vary over time: `changes` decodes them.
-    for key in plane::KEYS.into_iter().chain(["nodeDefaults", "network"]) {
+    for key in plane::KEYS
+        .into_iter()
+        .chain(["nodeDefaults", "network", "dns"])
+    {
         object.item(key);
     }
     object.finish(decoder);
@@ -708,7 +720,7 @@ fn check_nodes(decoder: &mut Decoder, fleet: &Fleet, nodes: &[Vec<(Duration, Dec
     }
 }
 
-/// The pod needs its node.
+/// The pod needs its node, now or later.
 fn check_home(
     decoder: &mut Decoder,
     merged: &Node,
@@ -718,8 +730,11 @@ fn check_home(
     let Some((_, home)) = nodes.get(server.nodes[0]).and_then(|node| node.first()) else {
         return;
     };
-    let created = server.pod.created_at;
-    let there = home.joins_at <= created && home.leaves_at.is_none_or(|leaves| created < leaves);
+    // The pod waits for a node that joins later.
+    let there =
+        home.presence.leaves.as_ref().is_none_or(|leaves| {
+            server.pod.created_at < leaves.median() + home.presence.leaves_later
+        });
     let entry = merged
         .path(&["metricsServer", "node"])
         .or_else(|| merged.entry("nodes"));
@@ -727,8 +742,8 @@ fn check_home(
         decoder.note(Diagnostic::at(
             Code::Contradiction,
             Item::of(entry).span(),
-            "metrics-server's node is not there when the pod is created",
-            "choose another `metricsServer.node`, or set `pod.createdAt` between `joinsAt` and `leavesAt`",
+            "metrics-server's node has left when the pod is created",
+            "choose another `metricsServer.node`, or set `pod.createdAt` before `leavesAt`",
         ));
     }
 }

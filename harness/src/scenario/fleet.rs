@@ -30,6 +30,8 @@ pub(crate) struct Member {
     /// The key it was written under: `worker`, or its own name.
     pub(crate) group: Rc<str>,
     pub(crate) key_span: Span,
+    /// Its number in its group, from 0.
+    pub(crate) ordinal: u32,
     /// What the scenario says of it, without `nodeDefaults`.
     pub(crate) own: Rc<Node>,
 }
@@ -79,9 +81,11 @@ impl Fleet {
 
     fn add(&mut self, name: &str, entry: Item<'_>) {
         let index = self.members.len();
+        let ordinal = self.by_group.get(entry.name).map_or(0, Vec::len);
         self.members.push(Member {
             name: name.into(),
             group: entry.name.into(),
+            ordinal: u32::try_from(ordinal).unwrap_or(u32::MAX),
             key_span: entry.key_span(),
             own: Rc::clone(entry.node),
         });
@@ -159,9 +163,10 @@ impl Fleet {
         None
     }
 
-    /// The member of this name.
-    pub(crate) fn index(&self, name: &str) -> Option<usize> {
-        self.by_name.get(name).copied()
+    /// The member of this name, or all of the group of this name.
+    pub(crate) fn called(&self, name: &str) -> Option<Vec<usize>> {
+        let member = self.by_name.get(name).map(|index| vec![*index]);
+        member.or_else(|| self.by_group.get(name).cloned())
     }
 
     /// Takes note of the names of several API servers.
@@ -183,11 +188,8 @@ impl Fleet {
 
     /// The nodes that a key of `changes` means: one member, or a whole group.
     pub(crate) fn meant_by(&self, decoder: &mut Decoder, item: Item<'_>) -> Vec<usize> {
-        if let Some(index) = self.by_name.get(item.name) {
-            return vec![*index];
-        }
-        if let Some(indices) = self.by_group.get(item.name) {
-            return indices.clone();
+        if let Some(nodes) = self.called(item.name) {
+            return nodes;
         }
         self.note_unknown(decoder, item.name, item.key_span());
         Vec::new()

@@ -1,14 +1,17 @@
 //! `nodes.*.kubelet`: the serving side of a kubelet.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
+use super::attempts::{ATTEMPT, script};
+use super::certificate::{CERTIFICATE, certificate};
 use super::code::Code;
 use super::decoder::{Decoder, Item};
 use super::diagnostic::Diagnostic;
-use super::model::{Certificate, Issuer, Kubelet, KubeletState, Payload, Timeline};
-use super::scalars::{DISTRIBUTION, PORT};
-use super::shape::{Choice, Key, Kind, Shape};
+use super::latency::{LATENCY, latency};
+use super::model::{Access, Endpoint, Kubelet, KubeletPlan, KubeletState, Timestamps};
+use super::payload::{PAYLOAD, payload, whole_payload};
+use super::scalars::PORT;
+use super::shape::{Key, Kind, Shape};
 
 pub(crate) static KUBELET: Shape = Shape::new(
     "Kubelet",
@@ -35,15 +38,33 @@ pub(crate) static KUBELET: Shape = Shape::new(
             "Closed",
             "What a dial to its port meets.",
         ),
+        Key::optional(
+            "version",
+            VERSION,
+            "v1.17.9",
+            "Its Kubernetes version, which decides what it serves: before v1.18 there is no `/metrics/resource` (404). Default: v1.36.",
+        ),
         Key::given(
             "latency",
-            DISTRIBUTION,
+            LATENCY,
             "{quantiles: {p0: 10ms, p50: 40ms, p99: 2s, p100: 9s}}",
             "How long it takes to answer a scrape.",
         ),
+        Key::optional(
+            "authentication",
+            Kind::Mapping(&AUTHENTICATION),
+            "{webhook: {enabled: false}}",
+            "Whose credentials it looks at, as in `KubeletConfiguration`.",
+        ),
+        Key::optional(
+            "authorization",
+            Kind::Mapping(&AUTHORIZATION),
+            "{mode: AlwaysAllow}",
+            "Who may read its metrics, as in `KubeletConfiguration`.",
+        ),
         Key::given(
             "status",
-            Kind::Integer(100, 599),
+            STATUS,
             "401",
             "The HTTP status it answers scrapes with.",
         ),
@@ -54,217 +75,207 @@ pub(crate) static KUBELET: Shape = Shape::new(
             "What is wrong with the metrics in its answer, if anything.",
         ),
         Key::optional(
+            "endpoints",
+            Kind::Named("a path such as `/metrics/resource`", &ENDPOINT_KIND),
+            "{/metrics/resource: {status: 404}}",
+            "What differs at single paths.",
+        ),
+        Key::optional(
+            "script",
+            Kind::List(&ATTEMPT),
+            "[refused x4, 503 x2, ok]",
+            "What the next attempts to scrape meet, one after the other, where the port is open: `refused`, `tls` (no certificate), `timeout` (no answer), a status, an answer that takes so much longer, or `ok`. The last one stays.",
+        ),
+        Key::optional(
             "housekeeping",
-            Kind::Duration,
+            HOUSEKEEPING,
             "10s",
-            "How often usage is read, hence how old a sample may be. `null`: at each scrape.",
+            "How often usage is read, hence how old a sample may be; up to twice as long passes between two readings. `null`: at each scrape.",
         ),
         Key::given(
             "timestamps",
-            Kind::Boolean,
+            TIMESTAMPS,
             "false",
-            "Whether samples carry timestamps.",
+            "Whether samples say when they were taken, and how that is wrong.",
         ),
         Key::given(
             "certificate",
             Kind::Mapping(&CERTIFICATE),
             "{availableAfter: 25s}",
-            "The certificate it serves with.",
+            "Its serving certificate.",
         ),
     ],
 );
 
-const PAYLOAD: Kind = Kind::OneOf(&PAYLOADS);
+const HOUSEKEEPING: Kind = Kind::OneOf(&HOUSEKEEPING_KINDS);
 
-static PAYLOADS: [Kind; 2] = [
-    Kind::Word(&[
-        ("Healthy", "nothing"),
-        ("NoNodeSeries", "no `node_*` series"),
-        ("NoContainerSeries", "no `container_*` series"),
-        ("ZeroNode", "CPU and memory of the node are zero"),
-        ("NoContainerCpu", "every container lacks its CPU series"),
-        (
-            "NoContainerMemory",
-            "every container lacks its memory series",
+static HOUSEKEEPING_KINDS: [Kind; 2] = [Kind::Duration, Kind::Mapping(&HOUSEKEEPING_SHAPE)];
+
+static HOUSEKEEPING_SHAPE: Shape = Shape::new(
+    "Housekeeping",
+    "How often usage is read, where that differs.",
+    &[
+        Key::optional(
+            "node",
+            Kind::Duration,
+            "10s",
+            "That of the node. Missing: at each scrape.",
         ),
-        ("ScrapeError", "nothing but `resource_scrape_error 1`"),
-        ("Empty", "an empty body"),
-        ("Garbage", "random bytes"),
-        ("Endless", "a body without an end"),
-    ]),
-    Kind::Mapping(&PAYLOAD_SHAPE),
+        Key::optional(
+            "containers",
+            Kind::Duration,
+            "5m",
+            "That of pods and containers. Missing: at each scrape.",
+        ),
+    ],
+);
+
+const STATUS: Kind = Kind::Integer(100, 599);
+
+const VERSION: Kind = Kind::Form(
+    "a Kubernetes version such as `v1.36`",
+    r"^v?1\.[0-9]+(\..+)?$",
+);
+
+static AUTHENTICATION: Shape = Shape::new(
+    "KubeletAuthentication",
+    "Whose credentials a kubelet looks at.",
+    &[
+        Key::optional(
+            "anonymous",
+            Kind::Mapping(&ENABLED),
+            "{enabled: true}",
+            "Who shows no credentials, or some that nobody looks at, is `system:anonymous`. Default: off.",
+        ),
+        Key::optional(
+            "webhook",
+            Kind::Mapping(&ENABLED),
+            "{enabled: false}",
+            "Tokens are reviewed by the API server. Default: on. Where it is off, metrics-server's token is not looked at: 401.",
+        ),
+    ],
+);
+
+static ENABLED: Shape = Shape::new(
+    "Enabled",
+    "A switch.",
+    &[Key::required(
+        "enabled",
+        Kind::Boolean,
+        "true",
+        "On or off.",
+    )],
+);
+
+static AUTHORIZATION: Shape = Shape::new(
+    "KubeletAuthorization",
+    "Who may read a kubelet's metrics.",
+    &[Key::required(
+        "mode",
+        Kind::Word(&[
+            ("Webhook", "whom the API server allows"),
+            ("AlwaysAllow", "everybody who was let in"),
+        ]),
+        "AlwaysAllow",
+        "Who decides. Default: `Webhook`.",
+    )],
+);
+
+static ENDPOINT_KIND: Kind = Kind::Mapping(&ENDPOINT);
+
+static ENDPOINT: Shape = Shape::new(
+    "KubeletEndpoint",
+    "What differs at one path of a kubelet.",
+    &[
+        Key::optional("latency", LATENCY, "12s", "In place of the kubelet's."),
+        Key::optional("status", STATUS, "404", "In place of the kubelet's."),
+        Key::optional("payload", PAYLOAD, "Empty", "In place of the kubelet's."),
+    ],
+);
+
+const TIMESTAMPS: Kind = Kind::OneOf(&TIMESTAMPS_KINDS);
+
+static TIMESTAMPS_KINDS: [Kind; 3] = [
+    Kind::Boolean,
+    Kind::Word(&[(
+        "Frozen",
+        "usage is not read any more: values and times stand still",
+    )]),
+    Kind::Mapping(&SHIFTED),
 ];
 
-static PAYLOAD_SHAPE: Shape = Shape::new(
-    "Payload",
-    "A body of one's own.",
-    &[
-        Key::optional("raw", Kind::Text, r#""node_cpu_usage_seconds_total {CPU} {TS}\n""#, "This text; `{CPU}` and `{TS}` stand for the node's CPU seconds and the sample's time in milliseconds."),
-        Key::optional("truncated", Kind::Integer(0, 1_000_000), "100", "The body breaks off after this many bytes."),
-    ],
-)
-.choice(Choice::One(&["raw", "truncated"]));
-
-static CERTIFICATE: Shape = Shape::new(
-    "Certificate",
-    "A kubelet's serving certificate. Times count from the start of the run, in true time.",
-    &[
-        Key::given(
-            "issuer",
-            Kind::Word(&[
-                (
-                    "cluster",
-                    "the cluster's authority, which metrics-server trusts",
-                ),
-                ("self-signed", "the kubelet itself"),
-                ("unknown", "another authority"),
-            ]),
-            "self-signed",
-            "Who signed it.",
-        ),
-        Key::optional(
-            "availableAfter",
-            Kind::Duration,
-            "25s",
-            "When the kubelet has it. Default: 0s.",
-        ),
-        Key::given(
-            "untilThen",
-            Kind::Word(&[
-                ("Closed", "the port is closed"),
-                ("NoCertificate", "the port is open and TLS handshakes fail"),
-            ]),
-            "Closed",
-            "What a dial meets before `availableAfter`.",
-        ),
-        Key::given(
-            "notBefore",
-            Kind::SignedDuration,
-            "-1h",
-            "Beginning of its validity.",
-        ),
-        Key::given(
-            "notAfter",
-            Kind::SignedDuration,
-            "8759h",
-            "End of its validity.",
-        ),
-        Key::optional(
-            "sans",
-            Kind::Mapping(&SANS),
-            "{dns: [node-1]}",
-            "The names it is good for. Missing: the node's addresses; the node's name if self-signed.",
-        ),
-    ],
+static SHIFTED: Shape = Shape::new(
+    "ShiftedTimestamps",
+    "Samples that say they were taken at another time than they were.",
+    &[Key::required(
+        "shifted",
+        Kind::SignedDuration,
+        "-5m",
+        "How much later (positive) or earlier they say.",
+    )],
 );
 
-static SANS: Shape = Shape::new(
-    "Sans",
-    "Subject alternative names.",
-    &[
-        Key::optional(
-            "ips",
-            Kind::List(&Kind::Ip),
-            "[10.0.0.1]",
-            "Addresses. Missing: those of the node.",
-        ),
-        Key::optional(
-            "dns",
-            Kind::List(&Kind::Text),
-            "[node-1]",
-            "Host names. Missing: those of the node.",
-        ),
-    ],
-);
-
-/// What a kubelet is between two changes of the scenario. Its certificate may
-/// become available in between.
-#[derive(Debug, Clone)]
-pub(crate) struct Plan {
-    /// What it is once it has its certificate.
-    kubelet: Kubelet,
-    /// Virtual time at which the certificate is there.
-    available_after: Duration,
-    /// What a dial meets before.
-    until_then: KubeletState,
-}
-
-impl Plan {
-    fn at(&self, time: Duration) -> Kubelet {
-        let mut kubelet = self.kubelet.clone();
-        if time < self.available_after {
-            kubelet.state = self.until_then;
-        }
-        kubelet
-    }
-
-    /// The kubelet over time, from the plans in force from each time on; the
-    /// first one from zero.
-    pub(crate) fn timeline(plans: &[(Duration, Plan)]) -> Timeline<Kubelet> {
-        let mut entries: Vec<(Duration, Kubelet)> = Vec::new();
-        for (index, (from, plan)) in plans.iter().enumerate() {
-            entries.push((*from, plan.at(*from)));
-            if plan.becomes_available(*from, plans.get(index + 1)) {
-                entries.push((plan.available_after, plan.at(plan.available_after)));
-            }
-        }
-        Timeline::of_changes(entries)
-    }
-
-    /// Whether the certificate comes between `from` and the next plan.
-    fn becomes_available(&self, from: Duration, next: Option<&(Duration, Plan)>) -> bool {
-        from < self.available_after && next.is_none_or(|(end, _)| self.available_after < *end)
-    }
-}
+/// Kubernetes of a kubelet of which nothing is said.
+const MINOR: u32 = 36;
 
 /// Who the kubelet belongs to; its certificate names it.
 pub(crate) struct Owner<'a> {
     pub(crate) name: &'a str,
-    /// `status.addresses`
+    /// `status.addresses` at the start: a certificate does not follow them.
     pub(crate) addresses: &'a [(String, String)],
 }
 
 /// Reads `kubelet`.
-pub(crate) fn plan(decoder: &mut Decoder, item: Item<'_>, owner: &Owner<'_>) -> Option<Plan> {
+pub(crate) fn plan(
+    decoder: &mut Decoder,
+    item: Item<'_>,
+    owner: &Owner<'_>,
+) -> Option<KubeletPlan> {
     let mut object = decoder.object(item, &KUBELET)?;
     let port = object.required(decoder, "port", Decoder::port);
     let state = object.required(decoder, "state", state);
-    let latency = object.required(decoder, "latency", Decoder::distribution);
-    let status = object.required(decoder, "status", |decoder, item| {
-        decoder.integer(item, 100..=599)
-    });
+    let minor = object.or(decoder, "version", MINOR, minor);
+    let latency = object.required(decoder, "latency", latency);
+    let access = object.or(decoder, "authentication", (false, true), authentication);
+    let always_allow = object.or(decoder, "authorization", false, authorization);
+    let status = object.required(decoder, "status", status);
     let payload = object.required(decoder, "payload", payload);
-    let housekeeping = object.optional(decoder, "housekeeping", |decoder, item| {
-        let interval = decoder.duration(item)?;
-        if interval.is_zero() {
-            decoder.note(Diagnostic::at(
-                Code::BadValue,
-                item.span(),
-                "usage cannot be read every zero seconds",
-                "write an interval such as `10s`, or `null` to read it at each scrape",
-            ));
-            return None;
-        }
-        Some(interval)
-    });
-    let timestamps = object.required(decoder, "timestamps", Decoder::boolean);
+    let endpoints = object.or(decoder, "endpoints", Vec::new(), endpoints);
+    let script = object.or(decoder, "script", Vec::new(), script);
+    let none = (None, None);
+    let housekeeping = object.or(decoder, "housekeeping", none, housekeeping);
+    let timestamps = object.required(decoder, "timestamps", timestamps);
     let certificate = object.required(decoder, "certificate", |decoder, item| {
         certificate(decoder, item, owner)
     });
     object.finish(decoder);
-    let (certificate, available_after, until_then) = certificate?;
-    Some(Plan {
+    let (certificate, issuance, until_then) = certificate?;
+    let (payload, flaws) = payload?;
+    let (anonymous, webhook) = access?;
+    let (housekeeping, container_housekeeping) = housekeeping?;
+    Some(KubeletPlan {
         kubelet: Kubelet {
             port: port?,
             state: state?,
+            awaits_certificate: false,
             certificate,
             latency: latency?,
-            status: u16::try_from(status?).ok()?,
-            payload: payload?,
-            housekeeping: housekeeping?,
+            access: Access {
+                anonymous,
+                webhook,
+                always_allow: always_allow?,
+            },
+            minor: minor?,
+            status: status?,
+            payload,
+            flaws,
+            endpoints: endpoints?,
+            script: script?,
+            housekeeping,
+            container_housekeeping,
             timestamps: timestamps?,
         },
-        available_after,
+        issuance,
         until_then,
     })
 }
@@ -282,140 +293,129 @@ fn state(decoder: &mut Decoder, item: Item<'_>) -> Option<KubeletState> {
     )
 }
 
-/// A word, or `{raw: …}` or `{truncated: …}`.
-fn payload(decoder: &mut Decoder, item: Item<'_>) -> Option<Payload> {
+/// `v1.17.9` is 17.
+fn minor(decoder: &mut Decoder, item: Item<'_>) -> Option<u32> {
+    let text = decoder.text(item)?;
+    let mut numbers = text.strip_prefix('v').unwrap_or(text).split('.');
+    let major = numbers.next();
+    let minor = numbers.next().and_then(|minor| minor.parse().ok());
+    if let (Some("1"), Some(minor)) = (major, minor) {
+        return Some(minor);
+    }
+    decoder.note(Diagnostic::at(
+        Code::BadValue,
+        item.span(),
+        format!("`{text}` is not a version of Kubernetes"),
+        "write a version such as `v1.36` or `v1.17.9`",
+    ));
+    None
+}
+
+fn status(decoder: &mut Decoder, item: Item<'_>) -> Option<u16> {
+    u16::try_from(decoder.integer(item, 100..=599)?).ok()
+}
+
+/// Whether anonymous requests and tokens are looked at.
+fn authentication(decoder: &mut Decoder, item: Item<'_>) -> Option<(bool, bool)> {
+    let mut object = decoder.object(item, &AUTHENTICATION)?;
+    let anonymous = object.or(decoder, "anonymous", false, enabled);
+    let webhook = object.or(decoder, "webhook", true, enabled);
+    object.finish(decoder);
+    Some((anonymous?, webhook?))
+}
+
+fn enabled(decoder: &mut Decoder, item: Item<'_>) -> Option<bool> {
+    let mut object = decoder.object(item, &ENABLED)?;
+    let enabled = object.required(decoder, "enabled", Decoder::boolean);
+    object.finish(decoder);
+    enabled
+}
+
+/// Whether everybody is allowed.
+fn authorization(decoder: &mut Decoder, item: Item<'_>) -> Option<bool> {
+    let mut object = decoder.object(item, &AUTHORIZATION)?;
+    let mode = object.required(decoder, "mode", |decoder, item| {
+        decoder.word(item, &[("Webhook", false), ("AlwaysAllow", true)])
+    });
+    object.finish(decoder);
+    mode
+}
+
+fn endpoints(decoder: &mut Decoder, item: Item<'_>) -> Option<Vec<Endpoint>> {
+    let read: Vec<Option<Endpoint>> = decoder
+        .named(item)?
+        .into_iter()
+        .filter(|endpoint| !endpoint.node.is_null())
+        .map(|endpoint| one_endpoint(decoder, endpoint))
+        .collect();
+    read.into_iter().collect()
+}
+
+fn one_endpoint(decoder: &mut Decoder, item: Item<'_>) -> Option<Endpoint> {
+    if !item.name.starts_with('/') {
+        decoder.note(Diagnostic::at(
+            Code::BadValue,
+            item.key_span(),
+            format!("`{}` is not a path", item.name),
+            "write a path such as `/metrics/resource`",
+        ));
+    }
+    let mut object = decoder.object(item, &ENDPOINT)?;
+    let latency = object.optional(decoder, "latency", latency);
+    let status = object.optional(decoder, "status", status);
+    let payload = object.optional(decoder, "payload", whole_payload);
+    object.finish(decoder);
+    Some(Endpoint {
+        path: item.name.to_owned(),
+        latency: latency?,
+        status: status?,
+        payload: payload?,
+    })
+}
+
+/// One interval, or `{node: …, containers: …}`.
+fn housekeeping(
+    decoder: &mut Decoder,
+    item: Item<'_>,
+) -> Option<(Option<Duration>, Option<Duration>)> {
     if item.node.entries().is_empty() {
-        return decoder.word(
-            item,
-            &[
-                ("Healthy", Payload::Healthy),
-                ("NoNodeSeries", Payload::NoNodeSeries),
-                ("NoContainerSeries", Payload::NoContainerSeries),
-                ("ZeroNode", Payload::ZeroNode),
-                ("NoContainerCpu", Payload::NoContainerCpu),
-                ("NoContainerMemory", Payload::NoContainerMemory),
-                ("ScrapeError", Payload::ScrapeError),
-                ("Empty", Payload::Empty),
-                ("Garbage", Payload::Garbage),
-                ("Endless", Payload::Endless),
-            ],
-        );
+        let every = interval(decoder, item)?;
+        return Some((Some(every), Some(every)));
     }
-    let mut object = decoder.object(item, &PAYLOAD_SHAPE)?;
-    let raw = object.optional(decoder, "raw", |decoder, item| {
-        decoder.text(item).map(str::to_owned)
-    });
-    let truncated = object.optional(decoder, "truncated", |decoder, item| {
-        decoder.integer(item, 0..=1_000_000)
-    });
+    let mut object = decoder.object(item, &HOUSEKEEPING_SHAPE)?;
+    let node = object.optional(decoder, "node", interval);
+    let containers = object.optional(decoder, "containers", interval);
     object.finish(decoder);
-    match (raw?, truncated?) {
-        (Some(text), None) => Some(Payload::Raw(text)),
-        (None, Some(bytes)) => usize::try_from(bytes).ok().map(Payload::Truncated),
-        _ => {
-            decoder.note(Diagnostic::at(
-                Code::Contradiction,
-                item.key_span(),
-                "`payload` must have exactly one shape",
-                "keep one of `raw` and `truncated`, or write a word such as `Healthy`",
-            ));
-            None
-        }
-    }
+    Some((node?, containers?))
 }
 
-type Issued = (Certificate, Duration, KubeletState);
-
-fn certificate(decoder: &mut Decoder, item: Item<'_>, owner: &Owner<'_>) -> Option<Issued> {
-    let mut object = decoder.object(item, &CERTIFICATE)?;
-    let issuer = object.required(decoder, "issuer", |decoder, item| {
-        decoder.word(
-            item,
-            &[
-                ("cluster", Issuer::Cluster),
-                ("self-signed", Issuer::SelfSigned),
-                ("unknown", Issuer::Unknown),
-            ],
-        )
-    });
-    let available_after = object.or(decoder, "availableAfter", Duration::ZERO, Decoder::duration);
-    let until_then = object.required(decoder, "untilThen", |decoder, item| {
-        decoder.word(
-            item,
-            &[
-                ("Closed", KubeletState::Closed),
-                ("NoCertificate", KubeletState::NoCertificate),
-            ],
-        )
-    });
-    let not_before = object.required(decoder, "notBefore", Decoder::signed_duration);
-    let not_after = object.required(decoder, "notAfter", Decoder::signed_duration);
-    let (ips, dns) = default_names(issuer, owner);
-    let sans = object.or(
-        decoder,
-        "sans",
-        (ips.clone(), dns.clone()),
-        |decoder, item| {
-            let mut object = decoder.object(item, &SANS)?;
-            let ips = object.or(decoder, "ips", ips, |decoder, item| {
-                decoder.list(item, Decoder::ip)
-            });
-            let dns = object.or(decoder, "dns", dns, |decoder, item| {
-                decoder.list(item, |decoder, item| decoder.text(item).map(str::to_owned))
-            });
-            object.finish(decoder);
-            Some((ips?, dns?))
-        },
-    );
-    if let (Some(from), Some(to)) = (not_before, not_after)
-        && from >= to
-        && let (Some(from), Some(to)) = (object.item("notBefore"), object.item("notAfter"))
-    {
-        note_never_valid(decoder, from, to);
+fn interval(decoder: &mut Decoder, item: Item<'_>) -> Option<Duration> {
+    let interval = decoder.duration(item)?;
+    if !interval.is_zero() {
+        return Some(interval);
     }
-    object.finish(decoder);
-    let (ips, dns) = sans?;
-    let certificate = Certificate {
-        issuer: issuer?,
-        not_before_ns: not_before?,
-        not_after_ns: not_after?,
-        ips,
-        dns,
-    };
-    Some((certificate, available_after?, until_then?))
+    decoder.note(Diagnostic::at(
+        Code::BadValue,
+        item.span(),
+        "usage cannot be read every zero seconds",
+        "write an interval such as `10s`, or `null` to read it at each scrape",
+    ));
+    None
 }
 
-fn note_never_valid(decoder: &mut Decoder, from: Item<'_>, to: Item<'_>) {
-    let (here, there) = if to.span().is_in_file() {
-        (to, from)
-    } else {
-        (from, to)
-    };
-    decoder.note(
-        Diagnostic::at(
-            Code::Contradiction,
-            here.span(),
-            "the certificate is never valid: `notBefore` is not before `notAfter`",
-            "both count from the start of the run: write `notBefore: -1h` and `notAfter: 8760h`",
-        )
-        .related(there.span(), "the other end"),
-    );
-}
-
-/// The names that a certificate carries unless the scenario says otherwise:
-/// the node's addresses. A kubelet that signs its own knows only its name.
-/// Source: `client-go/util/cert/cert.go GenerateSelfSignedCertKeyWithFixtures`,
-/// `pkg/kubelet/certificate/kubelet.go`.
-fn default_names(issuer: Option<Issuer>, owner: &Owner<'_>) -> (Vec<IpAddr>, Vec<String>) {
-    if issuer == Some(Issuer::SelfSigned) {
-        return (Vec::new(), vec![owner.name.to_owned()]);
+/// `true`, `false`, `Frozen` or `{shifted: …}`.
+fn timestamps(decoder: &mut Decoder, item: Item<'_>) -> Option<Timestamps> {
+    if !item.node.entries().is_empty() {
+        let mut object = decoder.object(item, &SHIFTED)?;
+        let by = object.required(decoder, "shifted", Decoder::signed_duration);
+        object.finish(decoder);
+        return by.map(Timestamps::Shifted);
     }
-    let (mut ips, mut dns) = (Vec::new(), Vec::new());
-    for (_, address) in owner.addresses {
-        match address.parse() {
-            Ok(ip) => ips.push(ip),
-            Err(_) => dns.push(address.clone()),
-        }
+    if item.node.text() == Some("Frozen") {
+        return Some(Timestamps::Frozen);
     }
-    (ips, dns)
+    Some(match decoder.boolean(item)? {
+        true => Timestamps::Read,
+        false => Timestamps::Missing,
+    })
 }

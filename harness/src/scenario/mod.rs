@@ -6,9 +6,10 @@
 //! - [`model`]: what a checked scenario is;
 //! - `yaml`: text → `tree`, spans kept; the only place that knows the library;
 //! - `document`: preset ⊕ scenario, then decoded part by part by `server`,
-//!   `probe`, `fleet`, `node`, `kubelet`, `cluster`, `expect`; what the control
-//!   plane is made of by `plane`, with `api_server`, `aggregation`, `rbac` and
-//!   `consumers`;
+//!   `probe`, `fleet`, `node`, `clock`, `node_pods`, `kubelet` (with `certificate`,
+//!   `latency`, `payload` and `attempts`), `network`, `dns`, `expect`; what the
+//!   control plane is made of by `plane`, with `api_server`, `aggregation`,
+//!   `rbac` and `consumers`;
 //! - `manifest`: a real manifest as a layer between the two;
 //! - `changes`: what holds from a later time on, as further layers;
 //! - `shape`: what every mapping looks like;
@@ -36,20 +37,27 @@ mod address_plan;
 mod aggregation;
 mod api_server;
 mod args;
+mod attempts;
+mod certificate;
 mod changes;
-mod cluster;
+mod clock;
 mod code;
 mod consumers;
 mod decoder;
 mod deployment;
 pub mod diagnostic;
+mod dns;
 mod document;
 mod expect;
 mod fleet;
 mod kubelet;
+mod latency;
 pub mod manifest;
 pub mod model;
+mod network;
 mod node;
+mod node_pods;
+mod payload;
 mod plane;
 pub mod pods;
 pub mod presets;

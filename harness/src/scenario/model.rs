@@ -5,7 +5,7 @@
 //! value that a run draws from its seed is a [`Distribution`].
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,14 +13,27 @@ use std::time::Duration;
 use mocks::deployment::{Budget, Strategy};
 use reports::moment::Moment;
 
+mod certificate;
 mod control_plane;
+mod dns;
+mod kubelet;
+mod network;
+mod node;
 
 pub use aggregator::version::Version;
+pub use certificate::{Certificate, Csr, Issuance, Issuer, Verdict as CsrVerdict};
 pub use control_plane::{
     Aggregation, ApiServer, ApiServerNode, ApiServerState, Authentication, Awaited, CaBundle,
     Consumer, ConsumerKind, FrontProxy, FrontProxyIssuer, RbacRule, RbacSubject, Service,
     ServiceReference, ServingCertificate, TargetPort, Watches,
 };
+pub use dns::{Answer, Dns};
+pub use kubelet::{
+    Access, Attempt, Endpoint, Flaw, FlawKind, Kubelet, KubeletPlan, KubeletState, Latency,
+    Payload, Timestamps,
+};
+pub use network::{Party, PathEffect, PathRule, Tunnel};
+pub use node::{Clock, Container, Node, Pod, Presence};
 pub use reports::expectation::{Claim, Expectation};
 
 /// What happens, to whom, and what must come of it.
@@ -71,6 +84,8 @@ pub struct Scenario {
     pub rbac: Timeline<Vec<RbacRule>>,
     /// Rules for the paths between parties, over time.
     pub network: Timeline<Vec<PathRule>>,
+    /// How names resolve for metrics-server, over time.
+    pub dns: Timeline<Dns>,
     /// Who uses the metrics API, over time.
     pub consumers: Timeline<Vec<Consumer>>,
     /// One-off happenings, in time order.
@@ -311,219 +326,6 @@ pub struct Probe {
     /// container to the first tick, below one period. Drawn uniformly from
     /// the seed when absent.
     pub phase: Option<Duration>,
-}
-
-/// One node: machine, kubelet and what runs there.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Node {
-    /// `metadata.name`
-    pub name: String,
-    /// `metadata.labels`
-    pub labels: Vec<(String, String)>,
-    /// When the Node object appears.
-    pub joins_at: Duration,
-    /// When the Node object is deleted.
-    pub leaves_at: Option<Duration>,
-    /// The node's Ready condition over time.
-    pub ready: Timeline<bool>,
-    /// `status.addresses` in order: type and value. Literal addresses of the
-    /// simulated network, or names for the resolver.
-    pub addresses: Vec<(String, String)>,
-    /// The machine's address on the simulated network.
-    pub ip: IpAddr,
-    /// The machine's wall clock.
-    pub clock: Clock,
-    /// The kubelet's behaviour over time.
-    pub kubelet: Timeline<Kubelet>,
-    /// Pods on the node that the kubelet reports, besides metrics-server.
-    pub pods: Vec<Pod>,
-    /// CPU use of the whole node, in nanocores.
-    pub cpu_nanocores: u64,
-    /// Working set of the whole node, in bytes.
-    pub memory_bytes: u64,
-    /// How long the node had been up at virtual time zero.
-    pub up_for: Duration,
-}
-
-/// A wall clock that may be wrong.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Clock {
-    /// Nanoseconds ahead of (positive) or behind true time at virtual zero.
-    pub offset_ns: i64,
-    /// Drift in parts per billion.
-    pub drift_ppb: i64,
-    /// Steps: virtual time, and nanoseconds by which the clock is moved then.
-    pub steps: Vec<(Duration, i64)>,
-}
-
-/// A kubelet's serving side.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Kubelet {
-    /// Serving port; also `status.daemonEndpoints.kubeletEndpoint.Port`.
-    pub port: u16,
-    /// What a dial to the port meets.
-    pub state: KubeletState,
-    /// The certificate that it serves with.
-    pub certificate: Certificate,
-    /// How long it takes to answer a scrape.
-    pub latency: Distribution,
-    /// The status it answers scrapes with: 200, or a refusal such as 401.
-    pub status: u16,
-    /// What is wrong with the exposition, if anything.
-    pub payload: Payload,
-    /// Age of samples: the interval at which usage is read. `None` reads it
-    /// at each scrape.
-    pub housekeeping: Option<Duration>,
-    /// Whether samples carry timestamps.
-    pub timestamps: bool,
-}
-
-/// What a dial to the kubelet's port meets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KubeletState {
-    /// Nobody listens: connection refused.
-    Closed,
-    /// TCP connects, the TLS handshake gets no answer.
-    HangTls,
-    /// TLS answers, HTTP does not.
-    HangHttp,
-    /// TLS handshakes end with alert `internal_error`: no certificate yet.
-    NoCertificate,
-    /// Serves.
-    Open,
-}
-
-/// A kubelet's serving certificate.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Certificate {
-    /// Who signed it.
-    pub issuer: Issuer,
-    /// `notBefore` relative to virtual time zero in true time, in nanoseconds.
-    pub not_before_ns: i64,
-    /// `notAfter`, likewise.
-    pub not_after_ns: i64,
-    /// Subject alternative names: addresses.
-    pub ips: Vec<IpAddr>,
-    /// Subject alternative names: host names.
-    pub dns: Vec<String>,
-}
-
-/// Who signed a kubelet's certificate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Issuer {
-    /// The cluster's authority, which metrics-server trusts.
-    Cluster,
-    /// The kubelet itself.
-    SelfSigned,
-    /// Another authority.
-    Unknown,
-}
-
-/// What is wrong with a kubelet's exposition.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Payload {
-    /// Nothing.
-    Healthy,
-    /// No `node_*` series.
-    NoNodeSeries,
-    /// No `container_*` series.
-    NoContainerSeries,
-    /// Node CPU and memory are zero.
-    ZeroNode,
-    /// Every container lacks its CPU series.
-    NoContainerCpu,
-    /// Every container lacks its memory series.
-    NoContainerMemory,
-    /// Only `resource_scrape_error 1`.
-    ScrapeError,
-    /// An empty body.
-    Empty,
-    /// These bytes instead; `{CPU}`, `{TS}` stand for node CPU seconds and
-    /// the sample time in milliseconds.
-    Raw(String),
-    /// Random bytes.
-    Garbage,
-    /// The body breaks off after this many bytes, before the declared length.
-    Truncated(usize),
-    /// A body without an end.
-    Endless,
-}
-
-/// A pod whose containers a kubelet reports.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pod {
-    /// `metadata.namespace`
-    pub namespace: String,
-    /// `metadata.name`
-    pub name: String,
-    /// `metadata.labels`
-    pub labels: Vec<(String, String)>,
-    /// Its containers.
-    pub containers: Vec<Container>,
-}
-
-/// A container that a kubelet reports.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Container {
-    /// Its name.
-    pub name: String,
-    /// When it started, relative to virtual time zero, in nanoseconds.
-    pub started_ns: i64,
-    /// CPU use in nanocores.
-    pub cpu_nanocores: u64,
-    /// Working set in bytes.
-    pub memory_bytes: u64,
-}
-
-/// A party on the network.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Party {
-    /// metrics-server's pod.
-    MetricsServer,
-    /// The hosts of all API servers.
-    ApiServer,
-    /// The host of one of several API servers, by index into
-    /// [`Scenario::api_servers`].
-    OneApiServer(usize),
-    /// A node, by index into [`Scenario::nodes`].
-    Node(usize),
-    /// Every node.
-    AllNodes,
-    /// The clients' host.
-    Clients,
-}
-
-/// What the network does with traffic from one party to another.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PathRule {
-    /// The rule's name, for reports.
-    pub name: String,
-    /// Who sends. Replies travel the other way and are not affected unless
-    /// another rule says so or `both` is set.
-    pub from: Party,
-    /// Who receives.
-    pub to: Party,
-    /// Whether the rule holds in both directions.
-    pub both: bool,
-    /// Restricts the rule to connections to this port.
-    pub port: Option<u16>,
-    /// What happens.
-    pub effect: PathEffect,
-}
-
-/// What happens to traffic on a path.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PathEffect {
-    /// It vanishes.
-    Drop,
-    /// A reset comes back: connection refused.
-    Refuse,
-    /// An ICMP rejection comes back: no route to host.
-    Reject,
-    /// It takes this much longer, one way.
-    Delay(Distribution),
-    /// This share of segments, in parts per million, is lost and resent.
-    Loss(u32),
 }
 
 /// Something that happens once.

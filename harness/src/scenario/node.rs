@@ -1,21 +1,27 @@
-//! `nodes.*`: one machine, its clock and what runs there.
+//! `nodes.*`: one machine and when it is there.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::clock::{CLOCK, clock};
 use super::code::Code;
 use super::decoder::{Decoder, Item, Object};
 use super::diagnostic::Diagnostic;
 use super::fleet::{COUNT, Member};
-use super::kubelet::{KUBELET, Owner, Plan, plan};
-use super::model::{Clock, Container, Pod};
+use super::kubelet::{KUBELET, Owner, plan};
+use super::model::{Clock, Distribution, KubeletPlan, Presence};
+use super::node_pods::{LABELS, PODS, Placed, labels, pods};
+use super::scalars::DISTRIBUTION;
 use super::shape::{Key, Kind, Shape};
-use super::source::Span;
 use super::tree::Node as Tree;
+use super::values::show_duration;
 
 /// What to do instead of changing a node's other settings during the run.
-const WHOLE_RUN: &str = "set it on the node for the whole run; `kubelet` and `ready` can change";
+const WHOLE_RUN: &str = "set it on the node for the whole run; `kubelet`, `machine`, `addresses` and `ready` can change";
+
+/// What to do instead of changing when a node is there.
+const A_TIME: &str = "it is a time already: set it on the node";
 
 pub(crate) static NODE: Shape = Shape::new(
     "Node",
@@ -23,11 +29,14 @@ pub(crate) static NODE: Shape = Shape::new(
     &[
         Key::optional("count", COUNT, "3", "As many nodes, called after this one: `worker` becomes `worker-1`, `worker-2`, … An entry called `worker-2` beside it refines that one. Missing: one node.").fixed(WHOLE_RUN),
         Key::optional("labels", LABELS, "{topology.kubernetes.io/zone: a}", "Labels of the Node object.").fixed(WHOLE_RUN),
-        Key::optional("joinsAt", Kind::Duration, "30s", "When the Node object appears. Default: 0s, before the run.").fixed("it is a time already: set it on the node").within("nodes: {first: {}}\nmetricsServer: {node: first}"),
-        Key::optional("leavesAt", Kind::Duration, "50s", "When the Node object is deleted. Missing: never.").fixed("it is a time already: set it on the node"),
+        Key::optional("joinsAt", DISTRIBUTION, "30s", "When the Node object appears; each node of a group draws for itself. Default: 0s, before the run. metrics-server's pod waits for its node.").fixed(A_TIME),
+        Key::optional("joinEvery", Kind::Duration, "2s", "In a group, how much later than the one before each further node joins. Default: 0s.").fixed(A_TIME),
+        Key::optional("leavesAt", DISTRIBUTION, "50s", "When the Node object is deleted. Missing: never.").fixed(A_TIME),
+        Key::optional("leaveEvery", Kind::Duration, "2s", "In a group, how much later than the one before each further node leaves. Default: 0s.").fixed(A_TIME),
+        Key::optional("machine", Kind::Word(&[("Up", "it runs"), ("Down", "it is gone: packets to it vanish, its Node object stays")]), "Down", "Whether the machine itself is there. One that comes back starts its kubelet anew. Default: `Up`."),
         Key::given("ready", Kind::Boolean, "false", "The node's condition Ready."),
         Key::optional("ip", Kind::Ip, "10.0.0.77", "The machine's address. Missing: the first address of `addresses` that is one, else one of 10.0.0.0/16.").fixed(WHOLE_RUN),
-        Key::optional("addresses", Kind::List(&Kind::Mapping(&ADDRESS)), "[{type: InternalIP, address: 10.0.0.7}, {type: Hostname, address: node-1}]", "`status.addresses` of the Node object, in order. Missing: the machine's address as InternalIP, the node's name as Hostname.").fixed(WHOLE_RUN),
+        Key::optional("addresses", Kind::List(&Kind::Mapping(&ADDRESS)), "[{type: InternalIP, address: 10.0.0.7}, {type: Hostname, address: node-1}]", "`status.addresses` of the Node object, in order. Missing: the machine's address as InternalIP, the node's name as Hostname."),
         Key::optional("clock", Kind::Mapping(&CLOCK), "{offset: -10m}", "The machine's wall clock. Missing: right.").fixed("`clock.steps` of the node moves its clock at given times"),
         Key::given("kubelet", Kind::Mapping(&KUBELET), "{state: Closed}", "The node's kubelet."),
         Key::given("pods", PODS, "[{name: web, containers: [{name: web}]}]", "Pods that the kubelet reports besides metrics-server: how many ordinary ones, or which.").fixed(WHOLE_RUN),
@@ -62,103 +71,6 @@ static ADDRESS: Shape = Shape::new(
     ],
 );
 
-pub(crate) static CLOCK: Shape = Shape::new(
-    "Clock",
-    "A wall clock that may be wrong. Timers run on the monotonic clock and keep their pace.",
-    &[
-        Key::optional(
-            "offset",
-            Kind::SignedDuration,
-            "-10m",
-            "How far it is ahead (positive) or behind when the run begins. Default: 0s.",
-        ),
-        Key::optional(
-            "drift",
-            Kind::Drift,
-            "20ppm",
-            "How much too fast it runs. Default: 0.",
-        ),
-        Key::optional(
-            "steps",
-            Kind::List(&Kind::Mapping(&STEP)),
-            "[{at: 40s, by: 10m}]",
-            "Corrections, in order of time.",
-        ),
-    ],
-);
-
-static STEP: Shape = Shape::new(
-    "ClockStep",
-    "A correction of a clock, as NTP makes it.",
-    &[
-        Key::required("at", Kind::Duration, "40s", "When, in time of the run."),
-        Key::required(
-            "by",
-            Kind::SignedDuration,
-            "10m",
-            "By how much, forward if positive.",
-        ),
-    ],
-);
-
-const LABELS: Kind = Kind::Named("a label's name", &Kind::Text);
-
-const PODS: Kind = Kind::OneOf(&PODS_KINDS);
-
-static PODS_KINDS: [Kind; 2] = [Kind::Integer(0, 1000), Kind::List(&Kind::Mapping(&POD))];
-
-static POD: Shape = Shape::new(
-    "Pod",
-    "A pod whose containers the kubelet reports.",
-    &[
-        Key::optional(
-            "namespace",
-            Kind::ObjectName,
-            "kube-system",
-            "Its namespace. Default: `default`.",
-        ),
-        Key::required(
-            "name",
-            Kind::ObjectName,
-            "coredns",
-            "Its name, once in a namespace.",
-        ),
-        Key::optional("labels", LABELS, "{app: web}", "Its labels."),
-        Key::required(
-            "containers",
-            Kind::List(&Kind::Mapping(&CONTAINER)),
-            "[{name: web}]",
-            "Its containers.",
-        ),
-    ],
-);
-
-static CONTAINER: Shape = Shape::new(
-    "Container",
-    "A container that the kubelet reports.",
-    &[
-        Key::required("name", Kind::ObjectName, "web", "Its name."),
-        Key::optional(
-            "started",
-            Kind::SignedDuration,
-            "-2s",
-            "When it started, counted from the start of the run. Default: -1h.",
-        ),
-        Key::optional(
-            "cpu",
-            Kind::Cpu,
-            "20m",
-            "Its CPU use, in cores. Default: 20m.",
-        ),
-        Key::optional(
-            "memory",
-            Kind::Memory,
-            "20M",
-            "Its working set, in bytes. Default: 20M.",
-        ),
-    ],
-);
-
 /// Address types of a node. Source: `k8s.io/api/core/v1 NodeAddressType`.
 const ADDRESS_TYPES: [(&str, &str); 5] = [
     ("InternalIP", "InternalIP"),
@@ -168,51 +80,66 @@ const ADDRESS_TYPES: [(&str, &str); 5] = [
     ("ExternalDNS", "ExternalDNS"),
 ];
 
+/// `status.addresses`: types and values.
+pub(crate) type Addresses = Vec<(String, String)>;
+
 /// A decoded node, as it is from one time on.
 #[derive(Debug, Clone)]
 pub(crate) struct Decoded {
     pub(crate) labels: Vec<(String, String)>,
-    pub(crate) joins_at: Duration,
-    pub(crate) leaves_at: Option<Duration>,
+    pub(crate) presence: Presence,
+    pub(crate) up: bool,
     pub(crate) ready: bool,
-    pub(crate) addresses: Vec<(String, String)>,
+    pub(crate) addresses: Addresses,
     pub(crate) ip: IpAddr,
     pub(crate) clock: Clock,
-    pub(crate) plan: Plan,
-    /// Each with the place of its name, for messages.
-    pub(crate) pods: Vec<(Pod, Span)>,
+    pub(crate) plan: KubeletPlan,
+    pub(crate) pods: Vec<Placed>,
     pub(crate) cpu_nanocores: u64,
     pub(crate) memory_bytes: u64,
     pub(crate) up_for: Duration,
 }
 
-/// Reads the node `member`, number `index`, whose complete tree is `tree`.
+/// Which node is read, and what is known of it already.
+pub(crate) struct Reading<'a> {
+    pub(crate) member: &'a Member,
+    /// Its number among all nodes.
+    pub(crate) index: usize,
+    /// Its addresses at the start, if this is a later reading.
+    pub(crate) first_addresses: Option<&'a Addresses>,
+    pub(crate) until: Option<Duration>,
+}
+
+/// Reads a node whose complete tree is `tree`.
 pub(crate) fn node(
     decoder: &mut Decoder,
     tree: &Rc<Tree>,
-    member: &Member,
-    index: usize,
-    until: Option<Duration>,
+    reading: &Reading<'_>,
 ) -> Option<Decoded> {
+    let (member, until) = (reading.member, reading.until);
     let item = Item::named(&member.group, member.key_span, tree);
     let mut object = decoder.object(item, &NODE)?;
     object.item("count");
     let labels = object.or(decoder, "labels", Vec::new(), labels);
-    let (joins_at, leaves_at) = presence(decoder, &mut object, until);
+    let presence = presence(decoder, &mut object, member.ordinal, until);
+    let up = object.or(decoder, "machine", true, |decoder, item| {
+        decoder.word(item, &[("Up", true), ("Down", false)])
+    });
     let ready = object.required(decoder, "ready", Decoder::boolean);
-    let (addresses, ip) = addresses(decoder, &mut object, &member.name, index);
+    let (addresses, ip) = addresses(decoder, &mut object, &member.name, reading.index);
     let clock = object.or(decoder, "clock", Clock::default(), |decoder, item| {
         clock(decoder, item, until)
     });
+    let first = reading.first_addresses.or(addresses.as_ref());
     let owner = Owner {
         name: &member.name,
-        addresses: addresses.as_deref().unwrap_or(&[]),
+        addresses: first.map_or(&[], Vec::as_slice),
     };
     let plan = object.required(decoder, "kubelet", |decoder, item| {
         plan(decoder, item, &owner)
     });
     let pods = object.required(decoder, "pods", |decoder, item| {
-        pods(decoder, item, &member.name)
+        pods(decoder, item, &member.name, until)
     });
     let cpu_nanocores = object.required(decoder, "cpu", Decoder::cpu);
     let memory_bytes = object.required(decoder, "memory", Decoder::memory);
@@ -220,8 +147,8 @@ pub(crate) fn node(
     object.finish(decoder);
     Some(Decoded {
         labels: labels?,
-        joins_at: joins_at?,
-        leaves_at: leaves_at?,
+        presence: presence?,
+        up: up?,
         ready: ready?,
         addresses: addresses?,
         ip: ip?,
@@ -234,27 +161,32 @@ pub(crate) fn node(
     })
 }
 
-fn labels(decoder: &mut Decoder, item: Item<'_>) -> Option<Vec<(String, String)>> {
-    let named = decoder.named(item)?;
-    let read: Vec<Option<(String, String)>> = named
-        .into_iter()
-        .map(|label| {
-            decoder
-                .text(label)
-                .map(|value| (label.name.to_owned(), value.to_owned()))
-        })
-        .collect();
-    read.into_iter().collect()
-}
-
-type Presence = (Option<Duration>, Option<Option<Duration>>);
-
-fn presence(decoder: &mut Decoder, object: &mut Object<'_>, until: Option<Duration>) -> Presence {
-    let time = |decoder: &mut Decoder, item: Item<'_>| decoder.time(item, until);
-    let joins_at = object.or(decoder, "joinsAt", Duration::ZERO, time);
-    let leaves_at = object.optional(decoder, "leavesAt", time);
-    if let (Some(joins), Some(Some(leaves))) = (joins_at, leaves_at)
-        && leaves <= joins
+/// When the node, number `ordinal` of its group, comes and goes.
+fn presence(
+    decoder: &mut Decoder,
+    object: &mut Object<'_>,
+    ordinal: u32,
+    until: Option<Duration>,
+) -> Option<Presence> {
+    let before_the_run = Distribution::Constant(Duration::ZERO);
+    let joins_later = object.or(decoder, "joinEvery", Duration::ZERO, Decoder::duration);
+    let joins_later = joins_later.map(|every| every.saturating_mul(ordinal));
+    let joins = object.or(decoder, "joinsAt", before_the_run, |decoder, item| {
+        moment(decoder, item, joins_later, until)
+    });
+    let leaves_later = object.or(decoder, "leaveEvery", Duration::ZERO, Decoder::duration);
+    let leaves_later = leaves_later.map(|every| every.saturating_mul(ordinal));
+    let leaves = object.optional(decoder, "leavesAt", |decoder, item| {
+        moment(decoder, item, leaves_later, until)
+    });
+    let presence = Presence {
+        joins: joins?,
+        joins_later: joins_later?,
+        leaves: leaves?,
+        leaves_later: leaves_later?,
+    };
+    if let Some(leaves) = &presence.leaves
+        && leaves.median() + presence.leaves_later <= presence.joins.median() + presence.joins_later
         && let Some(item) = object.item("leavesAt")
     {
         decoder.note(Diagnostic::at(
@@ -264,10 +196,39 @@ fn presence(decoder: &mut Decoder, object: &mut Object<'_>, until: Option<Durati
             "choose `leavesAt` later than `joinsAt`",
         ));
     }
-    (joins_at, leaves_at)
+    Some(presence)
 }
 
-type Addresses = (Option<Vec<(String, String)>>, Option<IpAddr>);
+/// A time within the run, even when `later` is added, or what it is drawn
+/// from.
+fn moment(
+    decoder: &mut Decoder,
+    item: Item<'_>,
+    later: Option<Duration>,
+    until: Option<Duration>,
+) -> Option<Distribution> {
+    let moment = decoder.distribution(item)?;
+    let latest = moment.max() + later.unwrap_or_default();
+    let Some(until) = until.filter(|until| latest >= *until) else {
+        return Some(moment);
+    };
+    let shown = match &moment {
+        Distribution::Constant(at) if *at == latest => {
+            format!("`{}: {}`", item.name, show_duration(latest))
+        }
+        _ => format!("`{}`, at the latest {},", item.name, show_duration(latest)),
+    };
+    decoder.note(Diagnostic::at(
+        Code::AfterEnd,
+        item.span(),
+        format!("{shown} is not before the end of the scenario"),
+        format!(
+            "the scenario ends at {}: choose an earlier time, or a later `until`",
+            show_duration(until)
+        ),
+    ));
+    None
+}
 
 /// `status.addresses`, and the machine's own address: `ip`, else the first
 /// literal InternalIP, else the first literal address, else one derived from
@@ -277,7 +238,7 @@ fn addresses(
     object: &mut Object<'_>,
     name: &str,
     index: usize,
-) -> Addresses {
+) -> (Option<Addresses>, Option<IpAddr>) {
     let explicit_ip = object.optional(decoder, "ip", Decoder::ip);
     let listed = object.optional(decoder, "addresses", |decoder, item| {
         decoder.list(item, address)
@@ -324,114 +285,4 @@ fn address(decoder: &mut Decoder, item: Item<'_>) -> Option<(String, String)> {
     });
     object.finish(decoder);
     Some((kind?.to_owned(), address?))
-}
-
-/// Reads a machine's `clock`.
-pub(crate) fn clock(
-    decoder: &mut Decoder,
-    item: Item<'_>,
-    until: Option<Duration>,
-) -> Option<Clock> {
-    let mut object = decoder.object(item, &CLOCK)?;
-    let offset_ns = object.or(decoder, "offset", 0, Decoder::signed_duration);
-    let drift_ppb = object.or(decoder, "drift", 0, Decoder::drift);
-    let steps = object.or(decoder, "steps", Vec::new(), |decoder, item| {
-        decoder.list(item, |decoder, item| step(decoder, item, until))
-    });
-    if let Some(steps) = &steps
-        && !steps.windows(2).all(|pair| pair[0].0 < pair[1].0)
-        && let Some(item) = object.item("steps")
-    {
-        decoder.note(Diagnostic::at(
-            Code::Contradiction,
-            item.span(),
-            "the steps of a clock are not in order of time",
-            "sort them by `at`, with one step at a time",
-        ));
-    }
-    object.finish(decoder);
-    Some(Clock {
-        offset_ns: offset_ns?,
-        drift_ppb: drift_ppb?,
-        steps: steps?,
-    })
-}
-
-fn step(decoder: &mut Decoder, item: Item<'_>, until: Option<Duration>) -> Option<(Duration, i64)> {
-    let mut object = decoder.object(item, &STEP)?;
-    let at = object.required(decoder, "at", |decoder, item| decoder.time(item, until));
-    let by = object.required(decoder, "by", Decoder::signed_duration);
-    object.finish(decoder);
-    Some((at?, by?))
-}
-
-/// A number of ordinary pods, or a list of particular ones.
-fn pods(decoder: &mut Decoder, item: Item<'_>, node: &str) -> Option<Vec<(Pod, Span)>> {
-    if item.node.text().is_some() {
-        let count = decoder.integer(item, 0..=1000)?;
-        let pods = (1..=count).map(|number| (ordinary_pod(node, number), item.span()));
-        return Some(pods.collect());
-    }
-    decoder.list(item, pod)
-}
-
-/// Started an hour before the run with twenty thousandths of a core and
-/// 20 MB, like the containers of the recordings.
-fn ordinary_pod(node: &str, number: u64) -> Pod {
-    Pod {
-        namespace: "default".to_owned(),
-        name: format!("{node}-pod-{number}"),
-        labels: Vec::new(),
-        containers: vec![Container {
-            name: "app".to_owned(),
-            started_ns: STARTED_NS,
-            cpu_nanocores: CPU_NANOCORES,
-            memory_bytes: MEMORY_BYTES,
-        }],
-    }
-}
-
-const STARTED_NS: i64 = -3_600_000_000_000;
-const CPU_NANOCORES: u64 = 20_000_000;
-const MEMORY_BYTES: u64 = 20_000_000;
-
-fn pod(decoder: &mut Decoder, item: Item<'_>) -> Option<(Pod, Span)> {
-    let mut object = decoder.object(item, &POD)?;
-    let namespace = object.or(decoder, "namespace", "default".to_owned(), object_name);
-    let name = object.required(decoder, "name", object_name);
-    let place = object.item("name").map_or(item.span(), Item::span);
-    let labels = object.or(decoder, "labels", Vec::new(), labels);
-    let containers = object.required(decoder, "containers", |decoder, item| {
-        decoder.list(item, container)
-    });
-    object.finish(decoder);
-    let pod = Pod {
-        namespace: namespace?,
-        name: name?,
-        labels: labels?,
-        containers: containers?,
-    };
-    Some((pod, place))
-}
-
-fn object_name(decoder: &mut Decoder, item: Item<'_>) -> Option<String> {
-    let name = decoder.text(item)?;
-    decoder
-        .object_name(name, item.span())
-        .then(|| name.to_owned())
-}
-
-fn container(decoder: &mut Decoder, item: Item<'_>) -> Option<Container> {
-    let mut object = decoder.object(item, &CONTAINER)?;
-    let name = object.required(decoder, "name", object_name);
-    let started_ns = object.or(decoder, "started", STARTED_NS, Decoder::signed_duration);
-    let cpu_nanocores = object.or(decoder, "cpu", CPU_NANOCORES, Decoder::cpu);
-    let memory_bytes = object.or(decoder, "memory", MEMORY_BYTES, Decoder::memory);
-    object.finish(decoder);
-    Some(Container {
-        name: name?,
-        started_ns: started_ns?,
-        cpu_nanocores: cpu_nanocores?,
-        memory_bytes: memory_bytes?,
-    })
 }

@@ -191,7 +191,7 @@ mod tests {
             let scenario =
                 parse("least.yaml", &text).unwrap_or_else(|mistakes| panic!("{mistakes}"));
             assert_eq!(scenario.preset, preset.name);
-            assert_eq!(scenario.nodes[0].addresses[0].1, "10.0.0.1");
+            assert_eq!(scenario.nodes[0].addresses.0[0].1[0].1, "10.0.0.1");
         }
     }
 }

@@ -174,14 +174,19 @@ pub(crate) fn is_null_text(text: &str) -> bool {
 
 /// Keys whose mapping is one value of several possible shapes: a layer
 /// replaces it as a whole instead of mixing `uniform` with `quantiles`.
-const SHAPES: [&str; 7] = [
+const SHAPES: [&str; 12] = [
     "constant",
     "uniform",
     "quantiles",
     "delay",
     "loss",
+    "rejectAfter",
+    "proxy",
+    "tunnel",
     "raw",
     "truncated",
+    "nodeStarted",
+    "shifted",
 ];
 
 /// `over` laid over `base`: mappings merge key by key, anything else

@@ -325,12 +325,16 @@ fn localise(scenario: &mut Scenario, book: &AddressBook) -> Result<Vec<String>, 
     }
     for (node, ip) in scenario.nodes.iter_mut().zip(allotted) {
         let before = std::mem::replace(&mut node.ip, ip);
-        for (_, value) in &mut node.addresses {
+        let addresses = node.addresses.0.iter_mut();
+        for (_, value) in addresses.flat_map(|(_, addresses)| addresses) {
             if *value == before.to_string() {
                 *value = ip.to_string();
             }
         }
-        for (_, kubelet) in &mut node.kubelet.0 {
+        // What the scenario says, and what has been made of it.
+        let plans = node.plans.iter_mut().map(|(_, plan)| &mut plan.kubelet);
+        let kubelets = node.kubelet.0.iter_mut().map(|(_, kubelet)| kubelet);
+        for kubelet in plans.chain(kubelets) {
             for name in &mut kubelet.certificate.ips {
                 if *name == before {
                     *name = ip;

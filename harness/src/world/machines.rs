@@ -8,9 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mocks::endpoints::{Route, ServiceTable};
+use mocks::script::Script;
 use seam::{Files, Host, Network, Random};
 use tokio::time::Instant;
 
+use super::names::Names;
+use super::outlook::{Outlook, Proxies, Surroundings};
 use super::{Site, paths};
 use crate::brief;
 use crate::engine::Engine;
@@ -71,14 +74,20 @@ pub fn terrain(site: &Site) -> Rc<Terrain> {
 }
 
 /// Builds the machines on the network that `engine` gives them.
-pub(super) fn build(site: &Site, engine: &mut dyn Engine) -> Machines {
+pub(super) fn build(site: &Site, terrain: &Rc<Terrain>, engine: &mut dyn Engine) -> Machines {
     let addresses = &site.addresses;
+    let right = || Clock::default();
+    let clock = SimulatedClock::new(site.start, site.epoch, right());
     let mut builder = Builder {
         site,
         engine,
+        surroundings: Rc::new(Surroundings {
+            terrain: Rc::clone(terrain),
+            doors: Rc::clone(&site.doors),
+            proxies: Proxies::new(Arc::new(clock), site.epoch),
+        }),
         files: Rc::default(),
     };
-    let right = || Clock::default();
     let servers = site.scenario.api_servers.iter().enumerate();
     let api_servers: Vec<Host> = servers
         .map(|(number, server)| {
@@ -88,15 +97,25 @@ pub(super) fn build(site: &Site, engine: &mut dyn Engine) -> Machines {
         .collect();
     let clients = builder.machine("clients", addresses.clients, right()).host;
     let witness = builder.machine("witness", addresses.witness, right()).host;
+    // A pod with `hostNetwork` asks the cluster's name server too.
+    let of_nodes = names(site, 1);
     let nodes: Vec<Machine> = site
         .scenario
         .nodes
         .iter()
         .zip(node_networks(site, builder.engine))
-        .map(|(node, network)| builder.on(network, &node.name, node.clock.clone()))
+        .map(|(node, network)| {
+            let network = builder.around(network, node.ip, Some(Rc::clone(&of_nodes)));
+            builder.on(network, &node.name, node.clock.clone())
+        })
         .collect();
-    let pods = addresses.pods.iter();
-    let pods = pods.map(|ip| builder.engine.network(*ip)).collect();
+    let pods = addresses.pods.iter().enumerate();
+    let pods = pods
+        .map(|(index, ip)| {
+            let ordinal = u32::try_from(index).map_or(u32::MAX, |index| index + 1);
+            builder.outlook(*ip, Some(names(site, ordinal)))
+        })
+        .collect();
     let table = site
         .services
         .get_or_init(|| ServiceTable::new(&api_servers[0]))
@@ -115,12 +134,33 @@ pub(super) fn build(site: &Site, engine: &mut dyn Engine) -> Machines {
 struct Builder<'a> {
     site: &'a Site,
     engine: &'a mut dyn Engine,
+    surroundings: Rc<Surroundings>,
     files: Rc<MemoryFiles>,
 }
 
 impl Builder<'_> {
-    fn machine(&mut self, name: &str, ip: IpAddr, clock: Clock) -> Machine {
+    /// The network as the machine at `ip` sees it.
+    fn outlook(&mut self, ip: IpAddr, names: Option<Rc<Names>>) -> Rc<dyn Network> {
         let network = self.engine.network(ip);
+        self.around(network, ip, names)
+    }
+
+    fn around(
+        &self,
+        network: Rc<dyn Network>,
+        ip: IpAddr,
+        names: Option<Rc<Names>>,
+    ) -> Rc<dyn Network> {
+        Rc::new(Outlook {
+            network,
+            ip,
+            surroundings: Rc::clone(&self.surroundings),
+            names,
+        })
+    }
+
+    fn machine(&mut self, name: &str, ip: IpAddr, clock: Clock) -> Machine {
+        let network = self.outlook(ip, None);
         self.on(network, name, clock)
     }
 
@@ -251,4 +291,16 @@ fn same_service_range(one: IpAddr, other: IpAddr) -> bool {
         (IpAddr::V4(one), IpAddr::V4(other)) => one.octets()[..2] == other.octets()[..2],
         _ => false,
     }
+}
+
+/// The name server as pod number `ordinal` finds it.
+fn names(site: &Site, ordinal: u32) -> Rc<Names> {
+    let host = site.scenario.pod_name(ordinal);
+    Rc::new(Names {
+        dns: Script::new(site.start, site.scenario.dns.0.clone()),
+        server: site.addresses.name_server,
+        random: RefCell::new(Box::new(site.seed.stream(&format!("{host}/dns")))),
+        host,
+        recorder: Rc::clone(&site.recorder),
+    })
 }

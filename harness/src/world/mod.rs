@@ -3,7 +3,7 @@
 //! - [`addresses`]: who has which address;
 //! - [`machines`]: hosts, clocks and the network between them;
 //! - [`trust`]: authorities, certificates, tokens;
-//! - [`nodes`]: nodes and their kubelets;
+//! - [`nodes`]: nodes and what runs there; [`kubelets`]: their kubelets;
 //! - [`control_plane`]: API server, aggregation layer, endpoints;
 //! - [`metrics_server`]: the real aggregation core as a container;
 //! - [`resources`]: the processor time that it lacks, the memory it uses up;
@@ -12,16 +12,20 @@
 //! - [`registry`]: Services, the APIService and the like over time;
 //! - [`access`]: who may do what;
 //! - [`consumers`]: who uses the metrics API, and the witness;
-//! - [`paths`]: the scenario's path rules as addresses.
+//! - [`paths`]: the scenario's path rules as addresses;
+//! - [`outlook`]: the network as one machine sees it; [`names`]: its name server.
 
 pub mod access;
 pub mod addresses;
 pub mod consumers;
 pub mod control_plane;
 pub mod deployment;
+pub mod kubelets;
 pub mod machines;
 pub mod metrics_server;
+pub mod names;
 pub mod nodes;
+pub mod outlook;
 pub mod paths;
 pub mod pod;
 pub mod registry;
@@ -48,6 +52,7 @@ use crate::engine::terrain::Terrain;
 use crate::record::TraceRecorder;
 use crate::scenario::model::{Distribution, Scenario};
 use crate::seed::Seed;
+use crate::settle::settle;
 
 /// What every part of a world is built from.
 pub struct Site {
@@ -65,6 +70,8 @@ pub struct Site {
     pub trust: trust::Trust,
     /// The cluster's objects.
     pub store: Store,
+    /// What dials to kubelets meet before any packet is sent.
+    pub doors: Rc<outlook::Doors>,
     /// Where service addresses lead, once there is a machine to decide it.
     pub services: Rc<OnceCell<ServiceTable>>,
     /// Who is told what happens.
@@ -100,13 +107,14 @@ impl Site {
         let addresses = addresses::Addresses::of(scenario);
         let epoch = Timestamp::from_nanos(scenario.epoch_unix_ns);
         Self {
-            scenario: scenario.clone(),
+            scenario: settle(scenario, seed).into_owned(),
             seed,
             start,
             epoch,
             trust: trust::Trust::new(seed, epoch, &addresses),
             addresses,
             store: Store::new(),
+            doors: Rc::default(),
             services: Rc::default(),
             recorder: Rc::clone(recorder),
             witness: Rc::default(),
@@ -127,7 +135,7 @@ impl World {
     /// `terrain`: see [`machines::terrain`].
     #[must_use]
     pub fn new(site: Site, terrain: Rc<Terrain>, engine: &mut dyn Engine) -> Self {
-        let machines = machines::build(&site, engine);
+        let machines = machines::build(&site, &terrain, engine);
         Self {
             site,
             terrain,
@@ -196,7 +204,7 @@ fn start(site: &Site, machines: &machines::Machines) {
             recorder: &site.recorder,
             authorizer: &authorizer,
         }
-        .start();
+        .start(&site.doors);
     }
     let discovered = consumers::Discovered::new(site);
     plane.start(site, machines, &discovered);

@@ -1,12 +1,11 @@
 //! Nodes: their objects in the API, and their kubelets.
 
-use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use mocks::apiserver::objects;
-use mocks::kubelet::{self, Authorizer, KubeletBehaviour, KubeletConfig, Latency, Timestamps};
+use mocks::kubelet::{self, Authorizer, KubeletBehaviour, KubeletConfig};
 use mocks::load::{self, CurrentLoad, Load};
 use mocks::pki::Authority;
 use mocks::script::Script;
@@ -14,14 +13,13 @@ use mocks::store::Store;
 use seam::{Host, Timestamp};
 use tokio::time::Instant;
 
+use super::kubelets::Translator;
+use super::outlook::Doors;
 use super::trust::SERVICE_ACCOUNT_TOKEN;
 use crate::engine::clock::SimulatedClock;
 use crate::record::TraceRecorder;
-use crate::scenario::model::{self, Kubelet, Node};
+use crate::scenario::model::{self, Node};
 use crate::seed::Seed;
-
-/// The minor of every kubelet's Kubernetes.
-const MINOR: u32 = 36;
 
 /// What a node is set up with.
 pub struct Site<'a> {
@@ -49,24 +47,29 @@ pub struct Site<'a> {
 
 impl Site<'_> {
     /// Starts the kubelet, and puts the node's objects into the API: now, or
-    /// when the node joins.
-    pub fn start(&self) {
-        self.start_kubelet();
+    /// when the node joins. `doors` learn how the kubelet receives dials.
+    pub fn start(&self, doors: &Doors) {
+        let load = CurrentLoad::new(load(self.node));
+        doors.add(self.node.ip, self.start_kubelet(load.clone()));
         if self.node.joins_at.is_zero() {
-            put_objects(self.node, self.store, self.epoch);
+            put_node(self.node, Duration::ZERO, self.store, self.epoch);
+            for pod in self.node.pods.iter().filter(|pod| pod.started_ns() <= 0) {
+                put_pod(self.node, pod, self.store, self.epoch);
+            }
         }
-        self.start_life();
+        self.start_life(load);
     }
 
-    fn start_kubelet(&self) {
+    fn start_kubelet(&self, load: CurrentLoad) -> Script<KubeletBehaviour> {
         let clock = Arc::clone(self.clock);
         let (start, epoch) = (self.start, self.epoch);
+        let behaviour = self.behaviour();
         let config = KubeletConfig {
             node: self.node.name.clone(),
             address: self.node.ip,
-            start: self.start,
-            behaviour: self.behaviour(),
-            load: CurrentLoad::new(load(self.node)),
+            start,
+            behaviour: behaviour.clone(),
+            load,
             wall_at: Rc::new(move |elapsed_ns| clock.at(elapsed_ns)),
             true_time: Rc::new(move || epoch.after(start.elapsed())),
             authority: Rc::clone(self.authority),
@@ -81,76 +84,22 @@ impl Site<'_> {
             // metrics-server shares the node's network and was first.
             let _ = kubelet::run(process, config, recorder).await;
         });
+        behaviour
     }
 
     fn behaviour(&self) -> Script<KubeletBehaviour> {
-        let entries = self.node.kubelet.0.iter().enumerate();
-        let entries = entries
-            .map(|(index, (at, kubelet))| (*at, self.translate(index, kubelet)))
-            .collect();
-        Script::new(self.start, entries)
+        Translator {
+            node: self.node,
+            epoch: self.epoch,
+            host: self.host,
+            recorder: self.recorder,
+        }
+        .script(self.start)
     }
 
-    fn translate(&self, index: usize, kubelet: &Kubelet) -> KubeletBehaviour {
-        // Each stretch of the script has a stream of its own, so that a change
-        // of one does not shift another.
-        let random = RefCell::new(self.host.random(&format!("kubelet-latency/{index}")));
-        let latency = kubelet.latency.clone();
-        KubeletBehaviour {
-            port: kubelet.port,
-            state: state(kubelet.state),
-            certificate: self.certificate(&kubelet.certificate),
-            latency: Latency::independent(Rc::new(move || {
-                latency.sample(&mut **random.borrow_mut())
-            })),
-            access: kubelet::Access::default(),
-            minor: MINOR,
-            status: kubelet.status,
-            payload: payload(&kubelet.payload),
-            flaws: Rc::new([]),
-            endpoints: Rc::new([]),
-            attempts: None,
-            housekeeping: kubelet.housekeeping,
-            timestamps: if kubelet.timestamps {
-                Timestamps::Read
-            } else {
-                Timestamps::Missing
-            },
-            effects: Rc::new(|_| ()),
-        }
-    }
-
-    fn certificate(&self, certificate: &model::Certificate) -> kubelet::Certificate {
-        kubelet::Certificate {
-            issuer: match certificate.issuer {
-                model::Issuer::Cluster => kubelet::Issuer::Cluster,
-                model::Issuer::SelfSigned => kubelet::Issuer::SelfSigned,
-                model::Issuer::Unknown => kubelet::Issuer::Unknown,
-            },
-            not_before: self.epoch.offset(certificate.not_before_ns),
-            not_after: self.epoch.offset(certificate.not_after_ns),
-            ips: certificate.ips.clone(),
-            dns: certificate.dns.clone(),
-            managed: false,
-        }
-    }
-
-    /// Joining, leaving and changes of the Ready condition.
-    fn start_life(&self) {
-        let mut steps: Vec<(Duration, Step)> = Vec::new();
-        if !self.node.joins_at.is_zero() {
-            steps.push((self.node.joins_at, Step::Join));
-        }
-        steps.extend(
-            self.node
-                .ready
-                .0
-                .iter()
-                .skip(1)
-                .map(|(at, ready)| (*at, Step::Ready(*ready))),
-        );
-        steps.extend(self.node.leaves_at.map(|at| (at, Step::Leave)));
-        steps.sort_by_key(|(at, _)| *at);
+    /// Joining, leaving, changes of the Node object, and what happens to pods.
+    fn start_life(&self, load: CurrentLoad) {
+        let steps = steps(self.node);
         if steps.is_empty() {
             return;
         }
@@ -159,27 +108,74 @@ impl Site<'_> {
         self.host.spawn(async move {
             for (at, step) in steps {
                 tokio::time::sleep_until(start + at).await;
-                step.apply(&node, &store, host.now());
+                step.apply(&node, at, &store, &load, host.now());
             }
         });
     }
 }
 
-/// A change of a node in the API.
-#[derive(Debug, Clone, Copy)]
+/// A change of a node in the API, or of what runs on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
     Join,
     Ready(bool),
+    Addresses,
     Leave,
+    /// The pod of this number comes.
+    PodStarts(usize),
+    PodDeleted(usize),
+    /// A container of a pod starts again.
+    Restart(usize, usize),
+}
+
+/// Everything that happens to a node after virtual time zero, in order of
+/// time.
+fn steps(node: &Node) -> Vec<(Duration, Step)> {
+    let mut steps: Vec<(Duration, Step)> = Vec::new();
+    if !node.joins_at.is_zero() {
+        steps.push((node.joins_at, Step::Join));
+    }
+    let ready = node.ready.0.iter().skip(1);
+    steps.extend(ready.map(|(at, ready)| (*at, Step::Ready(*ready))));
+    steps.extend(node.addresses.changes().map(|at| (at, Step::Addresses)));
+    for (index, pod) in node.pods.iter().enumerate() {
+        if let Ok(started @ 1..) = u64::try_from(pod.started_ns()) {
+            steps.push((Duration::from_nanos(started), Step::PodStarts(index)));
+        }
+        for (container, settings) in pod.containers.iter().enumerate() {
+            let restarts = settings.restarts.iter();
+            steps.extend(restarts.map(|at| (*at, Step::Restart(index, container))));
+        }
+        steps.extend(pod.deleted_at.map(|at| (at, Step::PodDeleted(index))));
+    }
+    steps.extend(node.leaves_at.map(|at| (at, Step::Leave)));
+    steps.sort_by_key(|(at, _)| *at);
+    steps
 }
 
 impl Step {
-    fn apply(self, node: &Node, store: &Store, now: Timestamp) {
+    fn apply(self, node: &Node, at: Duration, store: &Store, load: &CurrentLoad, now: Timestamp) {
+        let is_there = at >= node.joins_at && node.leaves_at.is_none_or(|leaves| at <= leaves);
         match self {
-            Self::Join => put_objects(node, store, now),
+            Self::Join => {
+                put_node(node, at, store, now);
+                let runs = |pod: &&model::Pod| {
+                    i128::from(pod.started_ns()) <= nanos(at)
+                        && pod.deleted_at.is_none_or(|deleted| deleted > at)
+                };
+                for pod in node.pods.iter().filter(runs) {
+                    put_pod(node, pod, store, now);
+                }
+            }
             Self::Ready(ready) => {
                 if let Some(object) = store.get("nodes", None, &node.name) {
                     store.put("nodes", objects::with_node_ready(&object, ready, now));
+                }
+            }
+            Self::Addresses => {
+                if let Some(object) = store.get("nodes", None, &node.name) {
+                    let addresses = node.addresses.at(at);
+                    store.put("nodes", objects::with_node_addresses(&object, addresses));
                 }
             }
             Self::Leave => {
@@ -188,46 +184,68 @@ impl Step {
                     store.delete("pods", Some(&pod.namespace), &pod.name);
                 }
             }
+            Self::PodStarts(index) if is_there => put_pod(node, &node.pods[index], store, now),
+            Self::PodStarts(_) => {}
+            Self::PodDeleted(index) => {
+                let pod = &node.pods[index];
+                store.delete("pods", Some(&pod.namespace), &pod.name);
+                let mut new = (*load.get()).clone();
+                new.pods
+                    .retain(|one| (&one.namespace, &one.name) != (&pod.namespace, &pod.name));
+                load.replace(new);
+            }
+            Self::Restart(index, container) => {
+                let pod = &node.pods[index];
+                let mut new = (*load.get()).clone();
+                let mut pods = new.pods.iter_mut();
+                if let Some(running) =
+                    pods.find(|one| (&one.namespace, &one.name) == (&pod.namespace, &pod.name))
+                {
+                    running.containers[container].started_ns =
+                        i64::try_from(nanos(at)).unwrap_or(i64::MAX);
+                    load.replace(new);
+                }
+            }
         }
     }
 }
 
-fn put_objects(node: &Node, store: &Store, now: Timestamp) {
+fn nanos(duration: Duration) -> i128 {
+    i128::try_from(duration.as_nanos()).unwrap_or(i128::MAX)
+}
+
+fn put_node(node: &Node, at: Duration, store: &Store, now: Timestamp) {
     store.put(
         "nodes",
         objects::node(&objects::Node {
             name: &node.name,
             labels: &node.labels,
-            addresses: &node.addresses,
+            addresses: node.addresses.at(at),
             kubelet_port: node.kubelet.0[0].1.port,
-            ready: *node.ready.at(Duration::ZERO),
+            ready: *node.ready.at(at),
             created: now,
             ready_since: now,
             cpu: "4",
             memory: "16384Mi",
         }),
     );
-    for pod in &node.pods {
-        let containers: Vec<String> = pod.containers.iter().map(|c| c.name.clone()).collect();
-        let started = pod
-            .containers
-            .iter()
-            .map(|container| container.started_ns)
-            .min();
-        store.put(
-            "pods",
-            objects::pod(&objects::Pod {
-                namespace: &pod.namespace,
-                name: &pod.name,
-                labels: &pod.labels,
-                node: &node.name,
-                containers: &containers,
-                host_ip: node.ip,
-                ip: None,
-                created: now.offset(started.unwrap_or(0).min(0)),
-            }),
-        );
-    }
+}
+
+fn put_pod(node: &Node, pod: &model::Pod, store: &Store, now: Timestamp) {
+    let containers: Vec<String> = pod.containers.iter().map(|c| c.name.clone()).collect();
+    store.put(
+        "pods",
+        objects::pod(&objects::Pod {
+            namespace: &pod.namespace,
+            name: &pod.name,
+            labels: &pod.labels,
+            node: &node.name,
+            containers: &containers,
+            host_ip: node.ip,
+            ip: None,
+            created: now.offset(pod.started_ns().min(0)),
+        }),
+    );
 }
 
 fn load(node: &Node) -> Load {
@@ -247,32 +265,5 @@ fn load(node: &Node) -> Load {
         memory_bytes: node.memory_bytes,
         up_for: node.up_for,
         pods: node.pods.iter().map(pod).collect(),
-    }
-}
-
-fn state(state: model::KubeletState) -> kubelet::KubeletState {
-    match state {
-        model::KubeletState::Closed => kubelet::KubeletState::Closed,
-        model::KubeletState::HangTls => kubelet::KubeletState::HangTls,
-        model::KubeletState::HangHttp => kubelet::KubeletState::HangHttp,
-        model::KubeletState::NoCertificate => kubelet::KubeletState::NoCertificate,
-        model::KubeletState::Open => kubelet::KubeletState::Open,
-    }
-}
-
-fn payload(payload: &model::Payload) -> kubelet::Payload {
-    match payload {
-        model::Payload::Healthy => kubelet::Payload::Healthy,
-        model::Payload::NoNodeSeries => kubelet::Payload::NoNodeSeries,
-        model::Payload::NoContainerSeries => kubelet::Payload::NoContainerSeries,
-        model::Payload::ZeroNode => kubelet::Payload::ZeroNode,
-        model::Payload::NoContainerCpu => kubelet::Payload::NoContainerCpu,
-        model::Payload::NoContainerMemory => kubelet::Payload::NoContainerMemory,
-        model::Payload::ScrapeError => kubelet::Payload::ScrapeError,
-        model::Payload::Empty => kubelet::Payload::Empty,
-        model::Payload::Raw(text) => kubelet::Payload::Raw(text.clone()),
-        model::Payload::Garbage => kubelet::Payload::Garbage,
-        model::Payload::Truncated(bytes) => kubelet::Payload::Truncated(*bytes),
-        model::Payload::Endless => kubelet::Payload::Endless,
     }
 }

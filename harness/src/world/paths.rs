@@ -1,45 +1,114 @@
-//! From the scenario's path rules to addresses.
+//! From the scenario's path rules, and machines that are down, to addresses.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::addresses::Addresses;
 use crate::brief;
-use crate::engine::path::ResolvedRule;
-use crate::scenario::model::{Party, PathRule, Scenario, Timeline};
+use crate::engine::path::{Ends, ResolvedRule};
+use crate::faults;
+use crate::scenario::model::{Party, PathEffect, PathRule, Scenario, Timeline};
 
-/// The scenario's rules with their parties as sets of addresses.
+/// The scenario's rules with their parties as sets of addresses. A machine
+/// that is down is a rule too: nothing reaches it, and nothing comes from it.
 #[must_use]
 pub fn resolve(scenario: &Scenario, addresses: &Addresses) -> Timeline<Vec<ResolvedRule>> {
-    let names = brief::path_rules(scenario);
-    let resolved = |rule: &PathRule| ResolvedRule {
-        name: names
-            .iter()
-            .position(|name| *name == rule.name)
-            .expect("every rule has its name"),
-        from: party(scenario, addresses, &rule.from),
-        to: party(scenario, addresses, &rule.to),
-        both: rule.both,
-        port: rule.port,
-        effect: rule.effect.clone(),
+    let resolver = Resolver {
+        scenario,
+        addresses,
+        names: brief::path_rules(scenario),
     };
-    let entries = scenario.network.0.iter();
-    Timeline(
-        entries
-            .map(|(at, rules)| (*at, rules.iter().map(resolved).collect()))
-            .collect(),
-    )
+    let mut times: Vec<Duration> = scenario.network.0.iter().map(|(at, _)| *at).collect();
+    for node in &scenario.nodes {
+        times.extend(node.up.changes());
+    }
+    times.sort_unstable();
+    times.dedup();
+    let entries = times.into_iter().map(|at| (at, resolver.rules(at)));
+    Timeline(entries.collect())
 }
 
-fn party(scenario: &Scenario, addresses: &Addresses, party: &Party) -> BTreeSet<IpAddr> {
-    match party {
-        Party::MetricsServer => addresses.metrics_server(),
-        Party::ApiServer => (0..scenario.api_servers.len())
-            .map(|number| addresses.api_server(number).ip())
-            .collect(),
-        Party::OneApiServer(number) => BTreeSet::from([addresses.api_server(*number).ip()]),
-        Party::Node(index) => BTreeSet::from([scenario.nodes[*index].ip]),
-        Party::AllNodes => scenario.nodes.iter().map(|node| node.ip).collect(),
-        Party::Clients => BTreeSet::from([addresses.clients]),
+struct Resolver<'a> {
+    scenario: &'a Scenario,
+    addresses: &'a Addresses,
+    names: Vec<String>,
+}
+
+impl Resolver<'_> {
+    fn rules(&self, at: Duration) -> Vec<ResolvedRule> {
+        let rules = self.scenario.network.at(at).iter();
+        let mut resolved: Vec<_> = rules.map(|rule| self.rule(rule)).collect();
+        resolved.extend(self.machines_down(at));
+        resolved
+    }
+
+    fn rule(&self, rule: &PathRule) -> ResolvedRule {
+        ResolvedRule {
+            name: self.name(&rule.name),
+            from: self.ends(&rule.from),
+            to: self.ends(&rule.to),
+            both: rule.both,
+            port: rule.port,
+            effect: rule.effect.clone(),
+        }
+    }
+
+    /// One rule for each group of which machines are down.
+    fn machines_down(&self, at: Duration) -> impl Iterator<Item = ResolvedRule> + '_ {
+        let mut down: BTreeMap<&str, BTreeSet<IpAddr>> = BTreeMap::new();
+        for (index, node) in self.scenario.nodes.iter().enumerate() {
+            if *node.up.at(at) {
+                continue;
+            }
+            let group = down.entry(&node.group).or_default();
+            group.insert(node.ip);
+            group.extend(self.pods_on(index));
+        }
+        down.into_iter().map(|(group, ips)| ResolvedRule {
+            name: self.name(&faults::machine(group)),
+            // No rule touches the witness.
+            from: Ends::AllBut(BTreeSet::from([self.addresses.witness])),
+            to: Ends::Of(ips),
+            both: true,
+            port: None,
+            effect: PathEffect::Drop,
+        })
+    }
+
+    /// Addresses of the pods that were placed on a node at first.
+    fn pods_on(&self, node: usize) -> impl Iterator<Item = IpAddr> + '_ {
+        let server = &self.scenario.metrics_server;
+        let homes = server.nodes.iter().cycle();
+        let pods = self.addresses.pods.iter().zip(homes);
+        let first = usize::try_from(server.replicas).unwrap_or(usize::MAX);
+        pods.take(first)
+            .filter(move |(_, home)| **home == node)
+            .map(|(pod, _)| *pod)
+    }
+
+    fn name(&self, name: &str) -> usize {
+        let mut names = self.names.iter();
+        names
+            .position(|known| known == name)
+            .expect("every rule has its name")
+    }
+
+    fn ends(&self, parties: &[Party]) -> Ends {
+        Ends::Of(parties.iter().flat_map(|party| self.party(party)).collect())
+    }
+
+    fn party(&self, party: &Party) -> Vec<IpAddr> {
+        let (scenario, addresses) = (self.scenario, self.addresses);
+        match party {
+            Party::MetricsServer => addresses.metrics_server().into_iter().collect(),
+            Party::ApiServer => (0..scenario.api_servers.len())
+                .map(|number| addresses.api_server(number).ip())
+                .collect(),
+            Party::OneApiServer(number) => vec![addresses.api_server(*number).ip()],
+            Party::Node(index) => vec![scenario.nodes[*index].ip],
+            Party::AllNodes => scenario.nodes.iter().map(|node| node.ip).collect(),
+            Party::Clients => vec![addresses.clients],
+        }
     }
 }

@@ -312,7 +312,7 @@ mod tests {
             sleep(Duration::from_millis(20)).await;
             available.set(true);
             sleep(Duration::from_secs(1)).await;
-            let mut requests_after = async |change| {
+            let requests_after = async |change| {
                 let before = asked.get();
                 witness.look(change);
                 sleep(Duration::from_secs(1)).await;

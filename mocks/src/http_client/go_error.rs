@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use http::Method;
+use seam::InTheWay;
 
 use super::OutgoingRequest;
 use crate::event::Outcome;
@@ -104,6 +105,9 @@ impl Failure {
 
     /// `connect(2)` failed.
     pub(super) fn dial(address: SocketAddr, error: &io::Error) -> Self {
+        if let Some(in_the_way) = InTheWay::of(error) {
+            return Self::new(Outcome::Unreachable, in_the_way.to_string());
+        }
         let (outcome, cause) = match error.kind() {
             io::ErrorKind::ConnectionRefused => (Outcome::Refused, "connection refused"),
             io::ErrorKind::HostUnreachable => (Outcome::Unreachable, "no route to host"),
@@ -164,6 +168,16 @@ mod tests {
             Failure::dial_timeout(peer()).text,
             "dial tcp 10.42.0.9:10250: i/o timeout"
         );
+    }
+
+    /// Source: kubernetes-sigs/metrics-server#1084, k0sproject/k0s#5503: what a
+    /// proxy or tunnel says stands by itself.
+    #[test]
+    fn what_stands_in_the_way_is_all_that_is_said() {
+        let error = io::Error::other(InTheWay("No agent available".to_owned()));
+        let failure = Failure::dial(peer(), &error);
+        assert_eq!(failure.text, "No agent available");
+        assert_eq!(failure.outcome, Outcome::Unreachable);
     }
 
     #[test]

@@ -184,6 +184,14 @@ pub enum TlsChoice {
     Hang,
 }
 
+/// The words that go with a status: `Forbidden`; Go's where there are none.
+#[must_use]
+pub fn reason(status: u16) -> &'static str {
+    let code = StatusCode::from_u16(status).ok();
+    code.and_then(|code| code.canonical_reason())
+        .unwrap_or("unknown status code")
+}
+
 /// Serves `listener` until the future is dropped.
 ///
 /// Each connection is a task of `host`'s process and outlives this future;
@@ -198,7 +206,7 @@ pub async fn serve(
         match listener.accept().await {
             Ok((stream, peer)) => {
                 let choice = tls();
-                host.spawn(connection(stream, peer, choice, Rc::clone(&handler)));
+                host.spawn(serve_connection(stream, peer, choice, Rc::clone(&handler)));
             }
             // As `http.Server.Serve` does, so that a lasting error does not spin.
             Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
@@ -206,7 +214,8 @@ pub async fn serve(
     }
 }
 
-async fn connection(
+/// Serves one connection until it ends.
+pub async fn serve_connection(
     mut stream: BoxStream,
     peer: SocketAddr,
     choice: TlsChoice,

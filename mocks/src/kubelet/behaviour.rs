@@ -89,6 +89,27 @@ impl Default for Access {
     }
 }
 
+/// The shortest time between two readings of the same cgroup; the longest is
+/// twice that. `None` reads usage at each scrape.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Housekeeping {
+    /// Of the node.
+    pub node: Option<Duration>,
+    /// Of pods and containers.
+    pub containers: Option<Duration>,
+}
+
+impl Housekeeping {
+    /// The same for the node and its containers.
+    #[must_use]
+    pub fn every(interval: Option<Duration>) -> Self {
+        Self {
+            node: interval,
+            containers: interval,
+        }
+    }
+}
+
 /// When samples say they were taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Timestamps {
@@ -124,6 +145,9 @@ pub struct Endpoint {
 pub struct KubeletBehaviour {
     /// The port it listens on. Another port means another process.
     pub port: u16,
+    /// How often its machine has booted since the simulation's start. Another
+    /// number means another process.
+    pub boot: u32,
     /// What a dial to the port meets.
     pub state: KubeletState,
     /// The certificate that it serves with.
@@ -145,9 +169,8 @@ pub struct KubeletBehaviour {
     /// What the next attempts meet, one after the other, before the rest of
     /// the behaviour counts.
     pub attempts: Option<Rc<Attempts>>,
-    /// The shortest time between two readings of the same container; the
-    /// longest is twice that. `None` reads usage at each scrape.
-    pub housekeeping: Option<Duration>,
+    /// How often usage is read.
+    pub housekeeping: Housekeeping,
     /// When samples say they were taken.
     pub timestamps: Timestamps,
     /// Who is told of what took effect.

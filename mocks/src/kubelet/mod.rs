@@ -24,10 +24,12 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use rustls::ServerConfig;
-use seam::{Host, Tasks, Timestamp};
+use seam::{BoxListener, BoxStream, Host, Listener, Tasks, Timestamp};
 use tokio::time::Instant;
 
 use crate::event::{Event, Recorder};
@@ -49,8 +51,8 @@ mod summary;
 pub use attempts::{Attempt, Attempts};
 pub use authorization::{Authorizer, Review};
 pub use behaviour::{
-    Access, Certificate, Effects, Endpoint, Fault, Issuer, KubeletBehaviour, KubeletState, Latency,
-    Payload, Timestamps,
+    Access, Certificate, Effects, Endpoint, Fault, Housekeeping, Issuer, KubeletBehaviour,
+    KubeletState, Latency, Payload, Timestamps,
 };
 pub use flaw::{Flaw, FlawKind};
 
@@ -110,32 +112,58 @@ fn elapsed_ns(start: Instant) -> i64 {
 ///
 /// # Errors
 ///
-/// Ends only if its port cannot be bound.
+/// Ends only if its port cannot be bound for another reason than that
+/// somebody holds it: then it tries again every second, as it is started
+/// again.
 pub async fn run(
     host: Host,
     config: KubeletConfig,
     recorder: Rc<dyn Recorder>,
 ) -> io::Result<Infallible> {
     let script = config.behaviour.clone();
+    let mut port: Option<Port> = None;
     loop {
         let behaviour = script.current();
         if behaviour.state == KubeletState::Closed {
+            port = None;
             script.changed().await;
-        } else {
-            let address = SocketAddr::new(config.address, behaviour.port);
-            let lifetime = while_serving(&script, behaviour.port);
-            live(&host, &config, &recorder, address, lifetime).await?;
+            continue;
         }
+        let address = SocketAddr::new(config.address, behaviour.port);
+        let open = match port.take().filter(|port| port.local_addr() == address) {
+            Some(open) => open,
+            None => match host.listen(address).await {
+                Ok(listener) => Port::new(listener),
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                    tokio::time::sleep(RETRY).await;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            },
+        };
+        let lifetime = while_serving(&script, behaviour.port, behaviour.boot);
+        live(&host, &config, &recorder, open.clone(), lifetime).await;
+        port = Some(open);
     }
 }
 
-/// Waits until the kubelet's process ends: it is to be closed, or to serve
-/// elsewhere.
-async fn while_serving(script: &Script<KubeletBehaviour>, port: u16) {
+/// How long whoever supervises a kubelet waits before starting it again.
+///
+/// DIFFERENCE: systemd waits ten seconds in Kubernetes' own packages. A port is
+/// only held here where metrics-server shares it, or by connections that a
+/// real kernel would let a listener pass over.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Waits until the kubelet's process ends: it is to be closed, to serve
+/// elsewhere, or its machine has booted.
+async fn while_serving(script: &Script<KubeletBehaviour>, port: u16, boot: u32) {
     loop {
         script.changed().await;
         let behaviour = script.current();
-        if behaviour.state == KubeletState::Closed || behaviour.port != port {
+        if behaviour.state == KubeletState::Closed
+            || behaviour.port != port
+            || behaviour.boot != boot
+        {
             return;
         }
     }
@@ -146,10 +174,9 @@ async fn live(
     host: &Host,
     config: &KubeletConfig,
     recorder: &Rc<dyn Recorder>,
-    address: SocketAddr,
+    port: Port,
     lifetime: impl Future<Output = ()>,
-) -> io::Result<()> {
-    let listener = host.listen(address).await?;
+) {
     let process = host.process();
     let _end = EndOfProcess(process.tasks().clone());
     let front = Rc::new(Front {
@@ -160,11 +187,38 @@ async fn live(
     });
     let scrapes = scrape::Scrapes::new(process.clone(), config.clone(), Rc::clone(recorder));
     let tls = Rc::new(move || front.greet());
-    let serving = http_server::serve(process, listener, tls, Rc::new(scrapes));
+    let serving = http_server::serve(process, Box::new(port), tls, Rc::new(scrapes));
     // Polled in this order; only the second ever ends.
     match select(std::pin::pin!(serving), std::pin::pin!(lifetime)).await {
         Either::Left(((), _)) => unreachable!("serving has no end"),
-        Either::Right(((), _)) => Ok(()),
+        Either::Right(((), _)) => {}
+    }
+}
+
+/// A bound port that outlives a process: a machine that boots binds it again
+/// whatever its last life has left behind.
+#[derive(Clone)]
+struct Port {
+    listener: Rc<RefCell<BoxListener>>,
+    address: SocketAddr,
+}
+
+impl Port {
+    fn new(listener: BoxListener) -> Self {
+        Self {
+            address: listener.local_addr(),
+            listener: Rc::new(RefCell::new(listener)),
+        }
+    }
+}
+
+impl Listener for Port {
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(BoxStream, SocketAddr)>> {
+        self.listener.borrow_mut().poll_accept(cx)
+    }
+
+    fn local_addr(&self) -> SocketAddr {
+        self.address
     }
 }
 

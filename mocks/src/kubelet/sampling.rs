@@ -18,7 +18,7 @@ use std::time::Duration;
 use crate::exposition::{Exposition, Marks, Sample, Samples};
 use crate::load::{CurrentLoad, Load, Usage};
 
-use super::WallAt;
+use super::{Housekeeping, WallAt};
 
 /// The readings of everything on a node.
 pub(super) struct Sampler {
@@ -90,17 +90,23 @@ impl Sampler {
     pub(super) fn read(
         &mut self,
         now_ns: i64,
-        housekeeping: Option<Duration>,
+        housekeeping: Housekeeping,
         wall_at: &WallAt,
     ) -> (&Exposition, &Samples) {
-        let housekeeping = housekeeping
-            .map(|interval| i64::try_from(interval.as_nanos()).unwrap_or(i64::MAX))
-            .filter(|interval| *interval > 0);
-        let since_ns = self.since_ns;
-        let read_at = |schedule: &mut Schedule, born_ns: i64| match housekeeping {
-            Some(interval) => schedule.last_reading(born_ns, since_ns, now_ns, interval),
-            None => now_ns,
+        let nanos = |interval: Option<Duration>| {
+            interval
+                .map(|interval| i64::try_from(interval.as_nanos()).unwrap_or(i64::MAX))
+                .filter(|interval| *interval > 0)
         };
+        let of_containers = nanos(housekeeping.containers);
+        let since_ns = self.since_ns;
+        let read_every =
+            |interval: Option<i64>, schedule: &mut Schedule, born_ns: i64| match interval {
+                Some(interval) => schedule.last_reading(born_ns, since_ns, now_ns, interval),
+                None => now_ns,
+            };
+        let read_at =
+            |schedule: &mut Schedule, born_ns: i64| read_every(of_containers, schedule, born_ns);
         // Most readings of a scrape are of the same moment.
         let mut last = (now_ns, wall_at(now_ns));
         let mut sample = |at_ns: i64, usage: Usage| {
@@ -116,7 +122,8 @@ impl Sampler {
         };
 
         let load = &self.load;
-        let node_at = read_at(&mut self.node, load.booted_ns());
+        let of_node = nanos(housekeeping.node);
+        let node_at = read_every(of_node, &mut self.node, load.booted_ns());
         self.samples.node = Some(sample(node_at, load.usage(node_at)));
         self.samples.pods.clear();
         for (pod, schedule) in self.exposition.pods().zip(&mut self.pods) {
@@ -252,7 +259,7 @@ mod tests {
     }
 
     fn times(sampler: &mut Sampler, now_ns: i64) -> Vec<Option<i64>> {
-        let (_, samples) = sampler.read(now_ns, TEN, &true_time());
+        let (_, samples) = sampler.read(now_ns, Housekeeping::every(TEN), &true_time());
         let node = samples.node.iter().map(|sample| Some(sample.time_ms));
         let containers = samples.containers.iter();
         node.chain(containers.map(|sample| sample.map(|sample| sample.time_ms)))
@@ -262,7 +269,7 @@ mod tests {
     #[test]
     fn without_housekeeping_usage_is_read_at_the_scrape() {
         let (mut sampler, _) = sampler(&[("a", -SECOND)], 0);
-        let (_, samples) = sampler.read(3 * SECOND, None, &true_time());
+        let (_, samples) = sampler.read(3 * SECOND, Housekeeping::every(None), &true_time());
         let expected = Sample {
             cpu_ns: 4_000_000_000,
             memory_bytes: 1,
@@ -281,7 +288,8 @@ mod tests {
         let (mut sampler, _) = sampler(&[("a", -3_600 * SECOND)], 0);
         let mut seen = Vec::new();
         for tenths in 0..20_000 {
-            let (_, samples) = sampler.read(tenths * SECOND / 10, TEN, &true_time());
+            let (_, samples) =
+                sampler.read(tenths * SECOND / 10, Housekeeping::every(TEN), &true_time());
             let sample = samples.containers[0].unwrap();
             let age_ms = tenths * 100 - sample.time_ms;
             assert!((0..20_000).contains(&age_ms), "{age_ms}");

@@ -110,6 +110,7 @@ fn authority(name: &str, now: Timestamp) -> Authority {
 fn healthy(ip: IpAddr, now: Timestamp) -> KubeletBehaviour {
     KubeletBehaviour {
         port: 10250,
+        boot: 0,
         state: KubeletState::Open,
         certificate: Certificate {
             issuer: Issuer::Cluster,
@@ -127,7 +128,7 @@ fn healthy(ip: IpAddr, now: Timestamp) -> KubeletBehaviour {
         flaws: Rc::new([]),
         endpoints: Rc::new([]),
         attempts: None,
-        housekeeping: None,
+        housekeeping: Housekeeping::every(None),
         timestamps: Timestamps::Read,
         effects: Rc::new(|_| ()),
     }
@@ -230,6 +231,44 @@ fn another_port_is_another_process() {
         assert_eq!(world.scrape().await.unwrap_err(), "ConnectionRefused");
         world.address.set_port(10260);
         assert_eq!(world.scrape().await.unwrap().status, 200);
+    });
+}
+
+#[test]
+fn a_machine_that_boots_ends_connections_and_keeps_its_port() {
+    paused(async {
+        let world = World::new(&[(0, &|_| {}), (10, &|behaviour| behaviour.boot = 1)]);
+        let mut client = world.connect().await.unwrap();
+        client.send(scrape(TOKEN)).await.expect("it serves");
+        until(11, &world).await;
+        assert!(!client.is_open());
+        let answer = world.scrape().await.unwrap();
+        assert_eq!(answer.status, 200);
+        // Another process, started ten seconds later.
+        assert_eq!(answer.headers["process-start-time-unix"], "1795425730");
+    });
+}
+
+/// Source: kubernetes/minikube#13969, where nodes were read every few seconds
+/// and containers every five minutes.
+#[test]
+fn containers_can_be_read_less_often_than_their_node() {
+    paused(async {
+        let world = World::new(&[(0, &|behaviour| {
+            behaviour.housekeeping = Housekeeping {
+                node: None,
+                containers: Some(Duration::from_secs(300)),
+            };
+        })]);
+        let first = world.scrape().await.unwrap();
+        until(15, &world).await;
+        let second = world.scrape().await.unwrap();
+        let time = |answer: &Answer, name| sample(answer, name).1;
+        assert!(time(&second, "node_cpu") > time(&first, "node_cpu"));
+        assert_eq!(
+            time(&second, "container_cpu"),
+            time(&first, "container_cpu")
+        );
     });
 }
 
@@ -594,7 +633,7 @@ fn an_endless_body_has_no_end() {
 fn a_step_of_the_clock_shows_in_timestamps_only() {
     paused(async {
         let world = World::new(&[(0, &|behaviour| {
-            behaviour.housekeeping = Some(Duration::from_secs(10));
+            behaviour.housekeeping = Housekeeping::every(Some(Duration::from_secs(10)));
         })]);
         world.steps.set((60_000_000_000, 3_600_000_000_000));
         let (mut before, mut jumps) = (None, Vec::new());

@@ -1,0 +1,116 @@
+//! Nodes: machines, their clocks and what runs there.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::{Distribution, Kubelet, KubeletPlan, Timeline};
+
+/// One node: machine, kubelet and what runs there.
+///
+/// Times that the seed decides hold their medians until [`crate::settle`] has
+/// drawn them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Node {
+    /// `metadata.name`
+    pub name: String,
+    /// The key it was written under: `worker`, or its own name. Faults are
+    /// named after it.
+    pub group: String,
+    /// `metadata.labels`
+    pub labels: Vec<(String, String)>,
+    /// When the Node object appears.
+    pub joins_at: Duration,
+    /// When the Node object is deleted.
+    pub leaves_at: Option<Duration>,
+    /// What `joins_at` and `leaves_at` are drawn from.
+    pub presence: Presence,
+    /// Whether the machine is up, over time. Nothing reaches one that is not,
+    /// and nothing comes from it; its Node object stays.
+    pub up: Timeline<bool>,
+    /// The node's Ready condition over time.
+    pub ready: Timeline<bool>,
+    /// `status.addresses` in order, over time: type and value. Literal
+    /// addresses of the simulated network, or names for the resolver.
+    pub addresses: Timeline<Vec<(String, String)>>,
+    /// The machine's address on the simulated network.
+    pub ip: IpAddr,
+    /// The machine's wall clock.
+    pub clock: Clock,
+    /// The kubelet's behaviour over time, as `plans` and the seed make it.
+    pub kubelet: Timeline<Kubelet>,
+    /// What the scenario says of the kubelet from each time on; the first
+    /// entry is at zero.
+    pub plans: Vec<(Duration, KubeletPlan)>,
+    /// Pods on the node that the kubelet reports, besides metrics-server.
+    pub pods: Vec<Pod>,
+    /// CPU use of the whole node, in nanocores.
+    pub cpu_nanocores: u64,
+    /// Working set of the whole node, in bytes.
+    pub memory_bytes: u64,
+    /// How long the node had been up at virtual time zero.
+    pub up_for: Duration,
+}
+
+/// When a node comes and goes, before anything is drawn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Presence {
+    /// `joinsAt`
+    pub joins: Distribution,
+    /// What the node's place in its group adds to it.
+    pub joins_later: Duration,
+    /// `leavesAt`
+    pub leaves: Option<Distribution>,
+    /// What the node's place in its group adds to it.
+    pub leaves_later: Duration,
+}
+
+/// A wall clock that may be wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Clock {
+    /// Nanoseconds ahead of (positive) or behind true time at virtual zero.
+    pub offset_ns: i64,
+    /// Drift in parts per billion.
+    pub drift_ppb: i64,
+    /// Steps: virtual time, and nanoseconds by which the clock is moved then.
+    pub steps: Vec<(Duration, i64)>,
+}
+
+/// A pod whose containers a kubelet reports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pod {
+    /// `metadata.namespace`
+    pub namespace: String,
+    /// `metadata.name`
+    pub name: String,
+    /// `metadata.labels`
+    pub labels: Vec<(String, String)>,
+    /// When it is deleted, in virtual time.
+    pub deleted_at: Option<Duration>,
+    /// Its containers.
+    pub containers: Vec<Container>,
+}
+
+impl Pod {
+    /// When its first container starts, in nanoseconds relative to virtual
+    /// time zero.
+    #[must_use]
+    pub fn started_ns(&self) -> i64 {
+        let starts = self.containers.iter().map(|container| container.started_ns);
+        starts.min().unwrap_or(0)
+    }
+}
+
+/// A container that a kubelet reports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Container {
+    /// Its name.
+    pub name: String,
+    /// When it started, relative to virtual time zero, in nanoseconds.
+    pub started_ns: i64,
+    /// When it starts again, in virtual time, in order.
+    pub restarts: Vec<Duration>,
+    /// CPU use in nanocores.
+    pub cpu_nanocores: u64,
+    /// Working set in bytes.
+    pub memory_bytes: u64,
+}

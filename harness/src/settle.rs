@@ -1,0 +1,292 @@
+//! What the seed decides before a run begins: when nodes come and go, and when
+//! kubelets get their certificates.
+//!
+//! A scenario may give such a time as a distribution. Everything after this
+//! step sees times only: the world, the announced changes, and the judge.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use crate::scenario::model::{
+    Csr, CsrVerdict, Distribution, Issuance, Kubelet, KubeletPlan, Node, Scenario, Timeline,
+};
+use crate::seed::Seed;
+
+/// A signer dates certificates back by this much, in case that clocks differ.
+/// Source: `pkg/controller/certificates/authority/policies.go`.
+const BACKDATE: Duration = Duration::from_secs(5 * 60);
+/// How often a kubelet looks whether it needs a certificate. Source:
+/// `client-go/util/certificate/certificate_manager.go`.
+const TEMPLATE_POLL: Duration = Duration::from_secs(1);
+/// More requests than this make no difference to any run.
+const MOST_REQUESTS: usize = 1_000;
+
+/// The scenario with every time drawn that the seed decides.
+#[must_use]
+pub fn settle(scenario: &Scenario, seed: Seed) -> Cow<'_, Scenario> {
+    if !scenario.nodes.iter().any(is_open) {
+        return Cow::Borrowed(scenario);
+    }
+    let mut settled = scenario.clone();
+    for node in settled.nodes.iter_mut().filter(|node| is_open(node)) {
+        let name = node.name.clone();
+        decide(node, scenario.until, &mut |what, distribution| {
+            distribution.sample(&mut seed.stream(&format!("node/{name}/{what}")))
+        });
+    }
+    Cow::Owned(settled)
+}
+
+/// The node with the median in place of every time that a seed decides.
+pub(crate) fn nominal(node: &mut Node, until: Duration) {
+    decide(node, until, &mut |_, distribution| distribution.median());
+}
+
+/// Whether a seed has anything to decide.
+fn is_open(node: &Node) -> bool {
+    let varies = |distribution: &Distribution| !matches!(distribution, Distribution::Constant(_));
+    let presence = &node.presence;
+    let issuance = |plan: &KubeletPlan| match &plan.issuance {
+        Issuance::After(after) => varies(after),
+        Issuance::Request(_) => true,
+    };
+    varies(&presence.joins)
+        || presence.leaves.as_ref().is_some_and(varies)
+        || node.plans.iter().any(|(_, plan)| issuance(plan))
+}
+
+/// Draws a value; the name tells the draws of a node apart.
+type Draw<'a> = dyn FnMut(&str, &Distribution) -> Duration + 'a;
+
+fn decide(node: &mut Node, until: Duration, draw: &mut Draw<'_>) {
+    let presence = &node.presence;
+    node.joins_at = draw("joins", &presence.joins) + presence.joins_later;
+    let leaves = presence.leaves.as_ref();
+    node.leaves_at = leaves.map(|leaves| draw("leaves", leaves) + presence.leaves_later);
+    let issued = requested(&node.plans, node.joins_at, until, draw);
+    node.kubelet = timeline(&node.plans, &issued, draw);
+}
+
+/// A certificate that came of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Issued {
+    at: Duration,
+    /// Issued at, and valid until; absent where the scenario's dates hold.
+    dates: Option<(Duration, Duration)>,
+}
+
+/// The certificates that come of requests. What an approver does is what the
+/// plan says that holds when the request is made.
+fn requested(
+    plans: &[(Duration, KubeletPlan)],
+    joins_at: Duration,
+    until: Duration,
+    draw: &mut Draw<'_>,
+) -> Vec<Issued> {
+    let asking = plans.iter().find_map(|(from, plan)| match &plan.issuance {
+        Issuance::Request(csr) => Some((*from, csr)),
+        Issuance::After(_) => None,
+    });
+    let Some((from, first)) = asking else {
+        return Vec::new();
+    };
+    let first = first.requested_at.as_ref();
+    let mut at = first.map_or(joins_at, |at| draw("csr", at)).max(from);
+    let mut issued = Vec::new();
+    for number in 0..MOST_REQUESTS {
+        let Some(csr) = csr_at(plans, at).filter(|_| at < until) else {
+            break;
+        };
+        match approved(csr, number, at, draw) {
+            Some(approved) => {
+                let not_after = approved + csr.validity.saturating_sub(BACKDATE);
+                issued.push(Issued {
+                    at: approved,
+                    dates: (!csr.keeps_dates).then_some((approved, not_after)),
+                });
+                let used = draw(&format!("csr/{number}/renewal"), &used_of(csr.validity));
+                at = approved + used.saturating_sub(BACKDATE).max(TEMPLATE_POLL);
+            }
+            None => at += csr.retry_every,
+        }
+    }
+    issued
+}
+
+/// How much of a lifetime a kubelet uses before it asks for the next
+/// certificate: 70 to 90 %. Source: `client-go/util/certificate/
+/// certificate_manager.go nextRotationDeadline, jitteryDuration`.
+fn used_of(validity: Duration) -> Distribution {
+    Distribution::Uniform(validity * 7 / 10, validity * 9 / 10)
+}
+
+fn csr_at(plans: &[(Duration, KubeletPlan)], at: Duration) -> Option<&Csr> {
+    let next = plans.partition_point(|(from, _)| *from <= at);
+    match &plans.get(next.checked_sub(1)?)?.1.issuance {
+        Issuance::Request(csr) => Some(csr),
+        Issuance::After(_) => None,
+    }
+}
+
+/// When the request made `at` is approved, if it is. The kubelet has given it
+/// up by the time it makes the next.
+fn approved(csr: &Csr, number: usize, at: Duration, draw: &mut Draw<'_>) -> Option<Duration> {
+    let verdict = csr.verdicts.get(number).or(csr.verdicts.last());
+    if verdict.is_some_and(|verdict| *verdict != CsrVerdict::Approved) {
+        return None;
+    }
+    let decided = if csr.approver_runs.is_empty() {
+        at + draw(&format!("csr/{number}"), csr.approved_after.as_ref()?)
+    } else {
+        let mut runs = csr.approver_runs.iter().copied();
+        runs.find(|run| *run >= at)?
+    };
+    (decided < at + csr.retry_every).then_some(decided)
+}
+
+/// The kubelet over time.
+fn timeline(
+    plans: &[(Duration, KubeletPlan)],
+    issued: &[Issued],
+    draw: &mut Draw<'_>,
+) -> Timeline<Kubelet> {
+    let mut entries = Vec::new();
+    for (index, (from, plan)) in plans.iter().enumerate() {
+        let end = plans.get(index + 1).map(|(from, _)| *from);
+        let within = |at: &Duration| from < at && end.is_none_or(|end| *at < end);
+        match &plan.issuance {
+            Issuance::After(after) => {
+                // One name for all plans: the same wish is the same draw.
+                let available = draw("certificate", after);
+                let at = |time| plan.at(available <= time, None);
+                entries.push((*from, at(*from)));
+                entries.extend(Some(available).filter(within).map(|time| (time, at(time))));
+            }
+            Issuance::Request(_) => {
+                let at = |time| {
+                    let held = issued.iter().rev().find(|one| one.at <= time);
+                    plan.at(held.is_some(), held.and_then(|one| one.dates))
+                };
+                entries.push((*from, at(*from)));
+                let new = issued.iter().map(|one| one.at).filter(within);
+                entries.extend(new.map(|time| (time, at(time))));
+            }
+        }
+    }
+    Timeline::of_changes(entries)
+}
+
+impl KubeletPlan {
+    /// The kubelet with or without its certificate. `dates` are when that was
+    /// issued and until when it is valid.
+    fn at(&self, has_certificate: bool, dates: Option<(Duration, Duration)>) -> Kubelet {
+        let mut kubelet = self.kubelet.clone();
+        if !has_certificate {
+            kubelet.state = self.until_then;
+            kubelet.awaits_certificate = true;
+        }
+        if let Some((issued, not_after)) = dates {
+            kubelet.certificate.not_before_ns = nanos(issued) - nanos(BACKDATE);
+            kubelet.certificate.not_after_ns = nanos(not_after);
+        }
+        kubelet
+    }
+}
+
+fn nanos(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::model::KubeletState;
+    use crate::scenario::parse;
+
+    fn scenario(nodes: &str) -> Scenario {
+        let head = "apiVersion: firstlight/v1\nkind: Scenario\nmetadata: {name: t}\npreset: upstream-0.8\nuntil: 2h\n";
+        parse("t.yaml", &format!("{head}{nodes}")).unwrap_or_else(|mistakes| panic!("{mistakes}"))
+    }
+
+    /// When the kubelet of the first node serves, and when it does not: `+25`
+    /// is from 25 s on.
+    fn served(nodes: &str) -> Vec<String> {
+        let scenario = scenario(nodes);
+        let settled = settle(&scenario, Seed(1));
+        let entries = &settled.nodes[0].kubelet.0;
+        let word = |kubelet: &Kubelet| match kubelet.state {
+            KubeletState::Open => "+",
+            _ => "-",
+        };
+        let shown = entries
+            .iter()
+            .map(|(at, kubelet)| format!("{}{}", word(kubelet), at.as_secs()));
+        shown.collect()
+    }
+
+    fn with_csr(csr: &str) -> String {
+        format!(
+            "nodes: {{a: {{joinsAt: 10s, kubelet: {{certificate: {{csr: {csr}}}}}}}, b: {{}}}}\nmetricsServer: {{node: b}}"
+        )
+    }
+
+    /// Source: the incidents of slow, absent, denying and one-shot approvers.
+    #[test]
+    fn certificates_come_when_an_approver_sees_a_request_that_is_pending() {
+        let check = |csr: &str, expected: &[&str]| assert_eq!(served(&with_csr(csr)), expected);
+        check("{approvedAfter: 25s}", &["-0", "+35"]);
+        check("{requestedAt: 40s, approvedAfter: 25s}", &["-0", "+65"]);
+        check("{approvedAfter: never}", &["-0"]);
+        // A kubelet waits 15 min for each request.
+        check("{approvedAfter: 16m}", &["-0"]);
+        check(
+            "{approvedAfter: 1s, outcomes: [Denied, Denied, Approved], retryEvery: 17m}",
+            &["-0", "+2051"],
+        );
+        // Made at 10 s: the first run comes too early, the second finds it.
+        check("{approverRuns: [5s, 60s]}", &["-0", "+60"]);
+        check("{approverRuns: [5s]}", &["-0"]);
+    }
+
+    #[test]
+    fn a_new_policy_counts_from_the_next_request_on() {
+        let change = "\nchanges: [{at: 5m, nodes: {a: {kubelet: {certificate: {csr: {outcomes: [Approved]}}}}}}]";
+        let csr = with_csr("{approvedAfter: 1s, outcomes: [Denied], retryEvery: 17m}");
+        assert_eq!(served(&format!("{csr}{change}")), ["-0", "+1031"]);
+    }
+
+    #[test]
+    fn a_short_certificate_is_renewed_before_it_expires() {
+        let csr = with_csr("{approvedAfter: 1s, validity: 60m}");
+        let scenario = scenario(&csr);
+        let settled = settle(&scenario, Seed(1));
+        let entries = &settled.nodes[0].kubelet.0;
+        let dates: Vec<(i64, i64)> = entries[1..]
+            .iter()
+            .map(|(_, kubelet)| {
+                let dates = &kubelet.certificate;
+                (dates.not_before_ns, dates.not_after_ns)
+            })
+            .collect();
+        assert_eq!(dates[0], (-289_000_000_000, 3_311_000_000_000));
+        assert!(dates.len() > 1 && dates[1].0 < dates[0].1, "{dates:?}");
+    }
+
+    #[test]
+    fn the_seed_draws_when_nodes_join_and_their_place_adds_to_it() {
+        let scenario = scenario(
+            "nodes: {first: {}, late: {count: 3, joinsAt: {uniform: [10s, 20s]}, joinEvery: 30s}}",
+        );
+        let joins = |seed| -> Vec<Duration> {
+            let settled = settle(&scenario, Seed(seed));
+            settled.nodes.iter().map(|node| node.joins_at).collect()
+        };
+        let (one, two) = (joins(1), joins(2));
+        assert_ne!(one, two);
+        assert_eq!(one, joins(1));
+        for (index, at) in one[1..].iter().enumerate() {
+            let least = 10 + 30 * index as u64;
+            assert!((least..least + 10).contains(&at.as_secs()), "{one:?}");
+        }
+    }
+}
