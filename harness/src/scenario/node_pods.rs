@@ -61,7 +61,7 @@ static CONTAINER: Shape = Shape::new(
         Key::optional(
             "restarts",
             Kind::List(&Kind::Duration),
-            "[30s, 60s]",
+            "[20s, 40s]",
             "When it starts again, its CPU time from zero. Missing: never.",
         ),
         Key::optional(
