@@ -77,13 +77,13 @@ fn of_kubelet(kubelet: &Kubelet) -> Vec<&'static str> {
                 .is_some_and(|own| *own != Payload::Healthy)
         });
     let access = kubelet.access;
-    let lets_nobody_in = !access.webhook && !(access.anonymous && access.always_allow);
+    let lets_anybody_in = access.webhook || access.anonymous && access.always_allow;
     let found = [
         ("status", status && kubelet.minor >= FIRST_MINOR),
         ("version", kubelet.minor < FIRST_MINOR),
         ("payload", payload),
         ("timestamps", kubelet.timestamps != Timestamps::Read),
-        ("authentication", lets_nobody_in),
+        ("authentication", !lets_anybody_in),
         ("script", !kubelet.script.is_empty()),
     ];
     let found = found.into_iter().filter(|(_, is_fault)| *is_fault);

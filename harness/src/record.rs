@@ -9,12 +9,15 @@ use mocks::event::{Event as Seen, Recorder as MockRecorder};
 use reports::trace::{Event, Record, Trace};
 use tokio::time::Instant;
 
+type WakeWitness = Box<dyn Fn(Change)>;
+type Follower = Box<dyn Fn(&Record)>;
+
 /// Collects everything that happens in one run, in order.
 pub struct TraceRecorder {
     start: Instant,
     records: RefCell<Vec<Record>>,
-    wake_witness: RefCell<Option<Box<dyn Fn(Change)>>>,
-    follower: RefCell<Option<Box<dyn Fn(&Record)>>>,
+    wake_witness: RefCell<Option<WakeWitness>>,
+    follower: RefCell<Option<Follower>>,
     overhearer: RefCell<Option<Rc<dyn MockRecorder>>>,
     faults: RefCell<BTreeMap<String, u64>>,
     silent: Cell<bool>,

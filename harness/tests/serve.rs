@@ -86,6 +86,7 @@ fn text(bytes: &[u8]) -> String {
 
 /// Whether a tool that a test needs is there. Where `FIRSTLIGHT_DEMAND` is set,
 /// as in CI, it must be.
+#[expect(clippy::print_stderr, reason = "a test that tests nothing says so")]
 fn there_is(tool: &str, found: bool) -> bool {
     if !found {
         assert!(

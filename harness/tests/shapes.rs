@@ -104,7 +104,9 @@ fn the_schema_refuses_mistakes_of_shape() {
         let Err(mistakes) = parse(&path.display().to_string(), &text) else {
             panic!("{} is right", path.display())
         };
-        let of_shape = |code: Code| code.as_str().starts_with("S01");
+        // What a number or a text may be beyond its form (S0106, S0107) can
+        // depend on more than a schema says: on units, or on both ends of a range.
+        let of_shape = |code: Code| ("S0101".."S0106").contains(&code.as_str());
         if mistakes.iter().any(|mistake| of_shape(mistake.code())) {
             assert!(
                 !schema.is_valid(&json(&text)),

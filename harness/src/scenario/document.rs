@@ -399,11 +399,36 @@ fn decode(
         consumers: plane.consumers,
         actions: actions.due.into_iter().map(|(_, action)| action).collect(),
         triggers,
+        waits_to_replace_pods: waits_to_replace_pods(&merged),
         text: sources.text(SourceId::FILE).into(),
         layer: None,
         expectations: parts.expectations?,
         settings,
     })
+}
+
+/// Whether an action or a change with `when` may end a pod for good.
+fn waits_to_replace_pods(merged: &Node) -> bool {
+    let of_nodes = |entry: &Node| {
+        let nodes = entry.entry("nodes").into_iter();
+        let named = nodes.flat_map(|nodes| nodes.value.entries());
+        let defaults = entry.entry("nodeDefaults").into_iter();
+        let mut all = named.chain(defaults);
+        all.any(|node| {
+            ["ready", "machine"]
+                .iter()
+                .any(|key| node.value.entry(key).is_some())
+        })
+    };
+    let replaces = |entry: &Node| {
+        let direct = ["drain", "metricsServer"];
+        direct.iter().any(|key| entry.entry(key).is_some()) || of_nodes(entry)
+    };
+    let lists = ["changes", "actions"].into_iter();
+    let mut entries = lists
+        .filter_map(|list| merged.entry(list))
+        .flat_map(|list| list.value.items());
+    entries.any(|entry| entry.entry("when").is_some() && replaces(entry))
 }
 
 /// The digest of the file, and of the manifest where there is one.

@@ -93,6 +93,9 @@ pub struct Scenario {
     /// Changes and actions whose time is not known yet: they wait for
     /// something to happen in the run, and are not among the others.
     pub triggers: Vec<Trigger>,
+    /// Whether something that waits for its time may have a pod replaced, be
+    /// its time known or not: what pods are called must not depend on it.
+    pub waits_to_replace_pods: bool,
     /// The file's text, from which the scenario is read again once a time is
     /// known.
     pub text: Arc<str>,

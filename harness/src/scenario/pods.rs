@@ -90,7 +90,8 @@ impl Scenario {
             true => MOST_PODS,
             false => 0,
         };
-        let replaced = rollouts + scalings + drains + losses;
+        let waiting = usize::from(self.waits_to_replace_pods);
+        let replaced = rollouts + scalings + drains + losses + waiting;
         (first + largest * replaced + evictions).min(MOST_PODS)
     }
 

@@ -189,9 +189,7 @@ fn siblings(shape: &'static Shape, key: &Key) -> Vec<String> {
     let beside = key.beside.split(':').next().unwrap_or_default();
     let given = |name: &&str| *name == key.name || *name == beside;
     let chosen = [shape.choice, shape.also].map(|choice| match choice {
-        Choice::One(keys) | Choice::Some(keys) if !keys.iter().any(|name| given(&name)) => {
-            keys.last()
-        }
+        Choice::One(keys) | Choice::Some(keys) if !keys.iter().any(given) => keys.last(),
         _ => None,
     });
     let needed = |other: &&Key| {
