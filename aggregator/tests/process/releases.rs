@@ -64,8 +64,8 @@ fn every_release_becomes_ready_in_its_own_time() {
     });
 }
 
-/// Source: incidents.md §1, rule 5: 0.3.0 and 0.3.1 do not scrape before one
-/// resolution has passed.
+/// Source: kubernetes-sigs/metrics-server#136, mended by #177 in 0.3.2: 0.3.0
+/// and 0.3.1 do not scrape before one resolution has passed.
 #[test]
 fn the_first_releases_wait_for_their_first_tick() {
     run(async || {
@@ -78,7 +78,7 @@ fn the_first_releases_wait_for_their_first_tick() {
     });
 }
 
-/// Source: incidents.md §1, rule 5.
+/// Source: kubernetes-sigs/metrics-server#540 for 0.3.6, #767 for 0.4.
 #[test]
 fn a_kubelet_that_never_answers_shows_by_each_releases_rule() {
     run(async || {

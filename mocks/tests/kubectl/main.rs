@@ -6,7 +6,7 @@
 //! - [`reading`], [`metrics`], [`access`], [`refusals`]: what users do with it.
 //!
 //! Without `kubectl` on the path nothing is tested: the run says so, and fails
-//! if `FIRSTLIGHT_REQUIRE_KUBECTL` is set.
+//! if `FIRSTLIGHT_DEMAND` is set.
 
 use std::process::ExitCode;
 
@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     let missing = kubectl::find().is_none();
     if missing {
         complain();
-        if std::env::var_os("FIRSTLIGHT_REQUIRE_KUBECTL").is_some() {
+        if std::env::var_os("FIRSTLIGHT_DEMAND").is_some() {
             return ExitCode::FAILURE;
         }
         arguments.ignored = false;
