@@ -346,6 +346,18 @@ fn a_program_that_floods_its_log_and_ignores_sigterm_is_survived_and_ended() {
 }
 
 #[test]
+fn a_scenario_that_waits_for_something_is_refused() {
+    let place = Place::new();
+    let short = std::fs::read_to_string(place.path("short.yaml")).expect("there");
+    let waiting = format!("{short}\nactions:\n  - {{ when: readyz200, kill: metrics-server }}\n");
+    std::fs::write(place.path("waiting.yaml"), waiting).expect("writable");
+    let output = place.run(&["serve", "waiting.yaml", "--for=1s"]);
+    let errors = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{errors}");
+    assert!(errors.contains("which needs virtual time"), "{errors}");
+}
+
+#[test]
 fn mistakes_end_with_their_codes_and_leave_nothing_behind() {
     let place = Place::new();
     let holder = TcpListener::bind("127.0.0.1:0").expect("a port");

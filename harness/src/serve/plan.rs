@@ -56,6 +56,7 @@ impl Plan {
     /// [`Refusal`] if an address is taken, or the scenario asks for something
     /// that cannot be done to a process outside this one.
     pub(super) fn new(scenario: &Scenario, options: &Options) -> Result<Self, Refusal> {
+        check_triggers(scenario)?;
         let mut scenario = scenario.clone();
         let is_outside = options.subject != Subject::Own;
         if is_outside {
@@ -265,6 +266,25 @@ fn epoch(scenario: &Scenario, is_outside: bool) -> i64 {
     } else {
         now
     }
+}
+
+/// When a trigger comes is found by running a scenario again up to it: real
+/// time runs once.
+fn check_triggers(scenario: &Scenario) -> Result<(), Refusal> {
+    let Some(trigger) = scenario.triggers.first() else {
+        return Ok(());
+    };
+    Err(Refusal::new(
+        Exit::InvalidInput,
+        format!(
+            "{}:{}:{}: `{}` waits for something to happen, which needs virtual time: use \
+             `firstlight run`, or write `at:` with the time that its report shows",
+            scenario.file.display(),
+            trigger.line,
+            trigger.column,
+            trigger.words
+        ),
+    ))
 }
 
 /// What cannot be done to a process outside this one.
