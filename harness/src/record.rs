@@ -7,14 +7,14 @@ use std::rc::Rc;
 use mocks::clients::witness::Change;
 use mocks::event::{Event as Seen, Recorder as MockRecorder};
 use reports::trace::{Event, Record, Trace};
-use tokio::time::Instant;
+use seam::Moment;
 
 type WakeWitness = Box<dyn Fn(Change)>;
 type Follower = Box<dyn Fn(&Record)>;
 
 /// Collects everything that happens in one run, in order.
 pub struct TraceRecorder {
-    start: Instant,
+    start: Moment,
     records: RefCell<Vec<Record>>,
     wake_witness: RefCell<Option<WakeWitness>>,
     follower: RefCell<Option<Follower>>,
@@ -26,7 +26,7 @@ pub struct TraceRecorder {
 impl TraceRecorder {
     /// An empty trace whose time zero is `start`.
     #[must_use]
-    pub fn new(start: Instant) -> Rc<Self> {
+    pub fn new(start: Moment) -> Rc<Self> {
         Rc::new(Self {
             start,
             records: RefCell::new(Vec::with_capacity(512)),

@@ -7,6 +7,7 @@ use reports::case::Case;
 use reports::expectation::Claim;
 use reports::judgement::{self, RunJudgement};
 use reports::trace::Trace;
+use seam::Moment;
 
 use crate::engine::fabric::Simulation;
 use crate::engine::key_exchange;
@@ -103,6 +104,7 @@ fn pass(scenario: &Scenario, seed: Seed) -> Result<Trace, Stuck> {
     let filled = Rc::clone(&slot);
     key_exchange::forgo_secrecy();
     virtual_time::run(scenario.until, move |start| {
+        let start = Moment::from(start);
         let recorder = filled.get_or_init(|| TraceRecorder::new(start));
         set_up(Site::new(scenario, seed, start, recorder))
     })?;

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use seam::Moment;
 use tokio::time::Instant;
 
 /// A value that changes at given times after the simulation's start.
@@ -10,7 +11,7 @@ use tokio::time::Instant;
 /// Cloning shares the script.
 #[derive(Debug)]
 pub struct Script<T> {
-    start: Instant,
+    start: Moment,
     entries: Rc<[(Duration, T)]>,
 }
 
@@ -30,7 +31,7 @@ impl<T> Script<T> {
     ///
     /// If there is no entry at zero or times do not increase.
     #[must_use]
-    pub fn new(start: Instant, entries: Vec<(Duration, T)>) -> Self {
+    pub fn new(start: impl Into<Moment>, entries: Vec<(Duration, T)>) -> Self {
         assert!(
             entries.first().is_some_and(|(at, _)| at.is_zero()),
             "a script says what holds from the start"
@@ -40,7 +41,7 @@ impl<T> Script<T> {
             "a script's times increase"
         );
         Self {
-            start,
+            start: start.into(),
             entries: entries.into(),
         }
     }
@@ -74,7 +75,7 @@ impl<T> Script<T> {
     /// Waits until the value in force changes; for ever after the last change.
     pub async fn changed(&self) {
         match self.entries.get(self.index() + 1) {
-            Some((at, _)) => tokio::time::sleep_until(self.start + *at).await,
+            Some((at, _)) => (self.start + *at).come().await,
             None => std::future::pending().await,
         }
     }

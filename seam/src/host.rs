@@ -46,6 +46,15 @@ impl Host {
         }
     }
 
+    /// This machine, whose programs run where the tasks of `other` do.
+    #[must_use]
+    pub fn beside(self, other: &Tasks) -> Self {
+        Self {
+            tasks: other.beside(),
+            ..self
+        }
+    }
+
     /// The machine's name.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -55,10 +64,7 @@ impl Host {
     /// Another process on this machine: everything is shared except the tasks.
     #[must_use]
     pub fn process(&self) -> Self {
-        Self {
-            tasks: Tasks::new(),
-            ..self.clone()
-        }
+        self.clone().beside(&self.tasks)
     }
 
     /// Another process on this machine with a file system of its own, as a

@@ -11,6 +11,7 @@
 //! - [`host`]: [`Host`], what one machine offers to the programs on it;
 //! - [`net`]: [`Network`], [`Listener`], [`Stream`]: dial, listen, look up;
 //! - [`clock`]: [`Timestamp`] and [`WallClock`], the clock on the wall;
+//! - [`moment`]: [`Moment`], a point of the run's time that machines share;
 //! - [`random`]: [`Random`] and [`Entropy`], named streams of random numbers;
 //! - [`files`]: [`Files`], the few files a process reads and writes;
 //! - [`tasks`]: [`Tasks`], the tasks of one process, killed together;
@@ -20,12 +21,15 @@
 //! or Kubernetes in this crate.
 //!
 //! Everything is single-threaded: futures need not be `Send`, and run on a
-//! `tokio::task::LocalSet`. One paused current-thread runtime makes the order
-//! of events a function of the inputs.
+//! `tokio::task::LocalSet`. An engine may give each machine a runtime of its
+//! own, with a clock of its own, on that one thread: what machines share may
+//! hold a [`Moment`], never an `Instant`, and a task is started through the
+//! [`Host`] that it belongs to.
 
 pub mod clock;
 pub mod files;
 pub mod host;
+pub mod moment;
 pub mod net;
 pub mod random;
 pub mod tasks;
@@ -34,6 +38,7 @@ pub mod tokio_host;
 pub use clock::{Timestamp, WallClock};
 pub use files::Files;
 pub use host::Host;
+pub use moment::Moment;
 pub use net::{BoxListener, BoxStream, InTheWay, Listener, LookupError, Network, Stream};
 pub use random::{Entropy, Random};
 pub use tasks::Tasks;

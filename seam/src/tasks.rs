@@ -2,9 +2,9 @@
 
 use std::cell::RefCell;
 use std::future::Future;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
-use tokio::task::{AbortHandle, JoinHandle};
+use tokio::task::{AbortHandle, JoinHandle, LocalSet};
 
 /// The tasks of one process.
 ///
@@ -14,6 +14,18 @@ use tokio::task::{AbortHandle, JoinHandle};
 #[derive(Clone, Default)]
 pub struct Tasks {
     group: Rc<RefCell<Group>>,
+    ground: Ground,
+}
+
+/// Where tasks run.
+#[derive(Clone, Default)]
+enum Ground {
+    /// Where the task runs that starts them: all of a world run together.
+    #[default]
+    Here,
+    /// On this one, whoever starts them. Its machine owns it: tasks that hold
+    /// their own group must not keep it alive.
+    On(Weak<LocalSet>),
 }
 
 #[derive(Default)]
@@ -31,7 +43,29 @@ impl Tasks {
         Self::default()
     }
 
+    /// An empty group of tasks that run on `machine`, whoever starts them.
+    #[must_use]
+    pub fn on(machine: &Rc<LocalSet>) -> Self {
+        Self {
+            group: Rc::default(),
+            ground: Ground::On(Rc::downgrade(machine)),
+        }
+    }
+
+    /// An empty group of tasks that run where those of this one do.
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        Self {
+            group: Rc::default(),
+            ground: self.ground.clone(),
+        }
+    }
+
     /// Starts a task in this process. After [`Tasks::kill`] it never runs.
+    ///
+    /// # Panics
+    ///
+    /// If the process's machine no longer exists.
     #[expect(
         clippy::disallowed_methods,
         reason = "this is the one place that starts tasks, so that each belongs to a process"
@@ -41,7 +75,13 @@ impl Tasks {
         F: Future + 'static,
         F::Output: 'static,
     {
-        let task = tokio::task::spawn_local(future);
+        let task = match &self.ground {
+            Ground::Here => tokio::task::spawn_local(future),
+            Ground::On(machine) => machine
+                .upgrade()
+                .expect("programs end with their machine")
+                .spawn_local(future),
+        };
         let mut group = self.group.borrow_mut();
         if group.killed {
             task.abort();

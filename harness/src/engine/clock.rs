@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use seam::{Timestamp, WallClock};
-use tokio::time::Instant;
+use seam::{Moment, Timestamp, WallClock};
 
 use crate::scenario::model::Clock;
 
@@ -14,7 +13,7 @@ use crate::scenario::model::Clock;
 /// anything. Timers run on tokio's clock, which no step moves.
 #[derive(Debug)]
 pub struct SimulatedClock {
-    start: Instant,
+    start: Moment,
     epoch: Timestamp,
     settings: Clock,
 }
@@ -22,7 +21,7 @@ pub struct SimulatedClock {
 impl SimulatedClock {
     /// A clock that at `start` shows `epoch` plus the offset in `settings`.
     #[must_use]
-    pub fn new(start: Instant, epoch: Timestamp, settings: Clock) -> Self {
+    pub fn new(start: Moment, epoch: Timestamp, settings: Clock) -> Self {
         Self {
             start,
             epoch,
@@ -63,9 +62,14 @@ fn nanos(duration: Duration) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::time::Instant;
 
     fn shown(settings: Clock, elapsed_s: i64) -> i64 {
-        let clock = SimulatedClock::new(Instant::now(), Timestamp::from_seconds(1_000), settings);
+        let clock = SimulatedClock::new(
+            Instant::now().into(),
+            Timestamp::from_seconds(1_000),
+            settings,
+        );
         clock.at(elapsed_s * 1_000_000_000).as_seconds()
     }
 

@@ -20,7 +20,7 @@
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use seam::Network;
+use seam::{Network, Tasks};
 
 pub mod clock;
 pub mod fabric;
@@ -43,6 +43,12 @@ pub trait Engine {
     /// The machine comes into being when its address is first asked for;
     /// asked again, it is the same machine.
     fn network(&mut self, ip: IpAddr) -> Rc<dyn Network>;
+
+    /// A group of tasks that run on the machine with this address. As a rule
+    /// the tasks of all machines run together.
+    fn tasks(&mut self, _ip: IpAddr) -> Tasks {
+        Tasks::new()
+    }
 
     /// The networks of many machines on which nothing ever dials. An engine
     /// may keep them cheaper than others.

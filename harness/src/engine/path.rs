@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use seam::Random;
+use seam::{Moment, Random};
 use tokio::time::Instant;
 
 use crate::scenario::model::{PathEffect, Timeline, Tunnel};
@@ -123,7 +123,7 @@ enum Passage {
 /// The rules of a run over time, and how often each took effect.
 #[derive(Debug)]
 pub struct Paths {
-    start: Instant,
+    start: Moment,
     rules: Timeline<Vec<ResolvedRule>>,
     /// Names of the rules, in the scenario's order.
     pub rule_names: Vec<String>,
@@ -141,14 +141,14 @@ impl Paths {
     /// Paths under `rules` from `start` on.
     #[must_use]
     pub fn new(
-        start: Instant,
+        start: impl Into<Moment>,
         rules: Timeline<Vec<ResolvedRule>>,
         rule_names: Vec<String>,
         random: Stream,
     ) -> Self {
         let hits = vec![0; rule_names.len()];
         Self {
-            start,
+            start: start.into(),
             rules,
             rule_names,
             inner: RefCell::new(Inner {
@@ -242,7 +242,7 @@ impl Paths {
     fn passage(&self, src: SocketAddr, dst: SocketAddr, at: Instant) -> Passage {
         let mut inner = self.inner.borrow_mut();
         let mut delay = Duration::ZERO;
-        let rules = self.rules.at(at.duration_since(self.start));
+        let rules = self.rules.at(self.start.until(at));
         for rule in rules.iter().filter(|rule| rule.covers(src, dst)) {
             match &rule.effect {
                 PathEffect::Drop | PathEffect::Reject => {

@@ -37,6 +37,7 @@ use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
 use reports::exit::Exit;
 use reports::judgement::{self, ScenarioJudgement};
 use reports::trace::{Event, Trace};
+use seam::Moment;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
@@ -146,7 +147,7 @@ pub fn serve(scenario: &Scenario, options: &Options) -> Result<Served, Refusal> 
 async fn run(plan: Plan, options: &Options) -> Result<Served, Refusal> {
     let end = end(options.run_for)
         .map_err(|error| Refusal::io("signals cannot be waited for", &error))?;
-    let start = Instant::now();
+    let start = Moment::from(Instant::now());
     let recorder = TraceRecorder::new(start);
     let mut site = Site::new(&plan.scenario, options.seed, start, &recorder);
     site.trust.loopback = plan.api_server_ips();

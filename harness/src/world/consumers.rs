@@ -18,7 +18,7 @@ use mocks::pki::Identity;
 use mocks::tls::{self, Verify};
 use seam::Host;
 use tokio::sync::Notify;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
 use super::machines::Machines;
 use super::pod::secure_port;
@@ -211,7 +211,7 @@ fn spawn(site: &Site, host: &Host, stay: &Stay<'_>, run: impl Future<Output = ()
         return;
     };
     host.spawn(async move {
-        let _ = timeout_at(until, run).await;
+        let _ = timeout_at(until.here(), run).await;
     });
 }
 
@@ -244,7 +244,7 @@ fn entry(site: &Site, host: &Host, consumer: &Consumer) -> Entry {
         .collect();
     let (next, start) = (Cell::new(0), site.start);
     Entry::Balanced(Rc::new(move || {
-        let now: Duration = Instant::now() - start;
+        let now = start.elapsed();
         let turn = next.get();
         let order = (turn..).take(each.len()).map(|number| number % each.len());
         let is_up = |number: &usize| states[*number].at(now).state != ApiServerState::Down;

@@ -64,7 +64,7 @@ pub fn start(site: &Site, machines: &Machines, api_server: &Script<Behaviour>) -
     let created = site.start + site.scenario.metrics_server.pod.created_at;
     let there = site.outside.as_ref().map(|outside| outside.there.clone());
     host.spawn(async move {
-        tokio::time::sleep_until(created).await;
+        created.come().await;
         if let Some(there) = there {
             there.await;
         }
@@ -129,14 +129,14 @@ fn change(site: &Site, host: &Host, deployment: &Deployment) {
     let rolled = deployment.clone();
     host.spawn(async move {
         for at in rollouts {
-            tokio::time::sleep_until(start + at).await;
+            (start + at).come().await;
             rolled.roll_out();
         }
     });
     let scaled = deployment.clone();
     host.spawn(async move {
         for (at, replicas) in scalings {
-            tokio::time::sleep_until(start + at).await;
+            (start + at).come().await;
             scaled.scale(replicas);
         }
     });

@@ -9,8 +9,7 @@ use mocks::kubelet::{
     Timestamps,
 };
 use mocks::script::Script;
-use seam::{Host, Timestamp};
-use tokio::time::Instant;
+use seam::{Host, Moment, Timestamp};
 
 use crate::faults;
 use crate::record::TraceRecorder;
@@ -42,7 +41,7 @@ impl Translator<'_> {
     /// what it does, and nobody hears of it; it starts anew when the machine
     /// comes back.
     #[must_use]
-    pub fn script(&self, start: Instant) -> Script<KubeletBehaviour> {
+    pub fn script(&self, start: Moment) -> Script<KubeletBehaviour> {
         let mut times: Vec<Duration> = self.node.kubelet.0.iter().map(|(at, _)| *at).collect();
         times.extend(self.node.up.changes());
         times.sort_unstable();

@@ -9,8 +9,7 @@ use std::time::Duration;
 
 use mocks::endpoints::{Route, ServiceTable};
 use mocks::script::Script;
-use seam::{Files, Host, Network, Random};
-use tokio::time::Instant;
+use seam::{Files, Host, Moment, Network, Random, Tasks};
 
 use super::names::Names;
 use super::outlook::{Outlook, Proxies, Surroundings};
@@ -32,8 +31,8 @@ pub struct Machines {
     pub clients: Host,
     /// Where the witness looks from.
     pub witness: Host,
-    /// The networks of metrics-server's pods, by their number from 1.
-    pub pods: Vec<Rc<dyn Network>>,
+    /// Where metrics-server's pods are, by their number from 1.
+    pub pods: Vec<Place>,
     /// The nodes, in the scenario's order.
     pub nodes: Vec<Machine>,
     /// No machine: the scenario itself, for what happens by its will.
@@ -48,8 +47,17 @@ pub struct Machine {
     pub host: Host,
     /// Its wall clock.
     pub clock: Arc<SimulatedClock>,
+    /// Where it is.
+    pub place: Place,
+}
+
+/// Where a machine is, as far as programs notice.
+#[derive(Clone)]
+pub struct Place {
     /// Its network.
     pub network: Rc<dyn Network>,
+    /// A group of tasks that run there.
+    pub tasks: Tasks,
 }
 
 /// What the machines of `site` will share.
@@ -105,8 +113,8 @@ pub(super) fn build(site: &Site, terrain: &Rc<Terrain>, engine: &mut dyn Engine)
         .iter()
         .zip(node_networks(site, builder.engine))
         .map(|(node, network)| {
-            let network = builder.around(network, node.ip, Some(Rc::clone(&of_nodes)));
-            builder.on(network, &node.name, node.clock.clone())
+            let place = builder.around(network, node.ip, Some(Rc::clone(&of_nodes)));
+            builder.on(place, &node.name, node.clock.clone())
         })
         .collect();
     let pods = addresses.pods.iter().enumerate();
@@ -139,44 +147,43 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    /// The network as the machine at `ip` sees it.
-    fn outlook(&mut self, ip: IpAddr, names: Option<Rc<Names>>) -> Rc<dyn Network> {
+    /// The place at `ip`, with the network as it is seen from there.
+    fn outlook(&mut self, ip: IpAddr, names: Option<Rc<Names>>) -> Place {
         let network = self.engine.network(ip);
         self.around(network, ip, names)
     }
 
-    fn around(
-        &self,
-        network: Rc<dyn Network>,
-        ip: IpAddr,
-        names: Option<Rc<Names>>,
-    ) -> Rc<dyn Network> {
-        Rc::new(Outlook {
+    fn around(&mut self, network: Rc<dyn Network>, ip: IpAddr, names: Option<Rc<Names>>) -> Place {
+        let network = Rc::new(Outlook {
             network,
             ip,
             surroundings: Rc::clone(&self.surroundings),
             names,
-        })
+        });
+        Place {
+            network,
+            tasks: self.engine.tasks(ip),
+        }
     }
 
     fn machine(&mut self, name: &str, ip: IpAddr, clock: Clock) -> Machine {
-        let network = self.outlook(ip, None);
-        self.on(network, name, clock)
+        let place = self.outlook(ip, None);
+        self.on(place, name, clock)
     }
 
-    fn on(&self, network: Rc<dyn Network>, name: &str, clock: Clock) -> Machine {
+    fn on(&self, place: Place, name: &str, clock: Clock) -> Machine {
         let clock = Arc::new(SimulatedClock::new(self.site.start, self.site.epoch, clock));
         let host = Host::new(
             name,
-            Rc::clone(&network),
+            Rc::clone(&place.network),
             Arc::clone(&clock) as Arc<dyn seam::WallClock>,
             Rc::new(self.site.seed),
             Rc::clone(&self.files) as Rc<dyn Files>,
         );
         Machine {
-            host,
+            host: host.beside(&place.tasks),
             clock,
-            network,
+            place,
         }
     }
 }
@@ -228,7 +235,7 @@ fn route_services(
 
 /// The endpoints of the Service `kubernetes`: the API servers.
 struct KubernetesService {
-    start: Instant,
+    start: Moment,
     servers: Vec<(SocketAddr, Timeline<ApiServer>)>,
     random: RefCell<Box<dyn Random>>,
 }

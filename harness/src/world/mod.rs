@@ -43,8 +43,7 @@ use mocks::endpoints::ServiceTable;
 use mocks::pod::ContainerRuntime;
 use mocks::store::Store;
 use reports::trace::Event;
-use seam::{Host, Random, Timestamp};
-use tokio::time::Instant;
+use seam::{Host, Moment, Random, Timestamp};
 
 use crate::changes::{self, Change};
 use crate::engine::Engine;
@@ -61,7 +60,7 @@ pub struct Site {
     /// The run's seed.
     pub seed: Seed,
     /// Virtual time zero.
-    pub start: Instant,
+    pub start: Moment,
     /// What right clocks show then.
     pub epoch: Timestamp,
     /// Who has which address.
@@ -101,7 +100,7 @@ impl Site {
     pub fn new(
         scenario: &Scenario,
         seed: Seed,
-        start: Instant,
+        start: Moment,
         recorder: &Rc<TraceRecorder>,
     ) -> Self {
         let addresses = addresses::Addresses::of(scenario);
@@ -220,7 +219,7 @@ fn announce(site: &Site, world: &Host, deployment: deployment::Handle) {
     let (start, recorder) = (site.start, Rc::clone(&site.recorder));
     world.spawn(async move {
         for change in changes {
-            tokio::time::sleep_until(start + change.at).await;
+            (start + change.at).come().await;
             record(&recorder, &change);
             if let Some(action) = &change.action {
                 deployment.act(action);

@@ -10,8 +10,7 @@ use mocks::load::{self, CurrentLoad, Load};
 use mocks::pki::Authority;
 use mocks::script::Script;
 use mocks::store::Store;
-use seam::{Host, Timestamp};
-use tokio::time::Instant;
+use seam::{Host, Moment, Timestamp};
 
 use super::kubelets::Translator;
 use super::outlook::Doors;
@@ -30,7 +29,7 @@ pub struct Site<'a> {
     /// The machine's wall clock.
     pub clock: &'a Arc<SimulatedClock>,
     /// Virtual time zero.
-    pub start: Instant,
+    pub start: Moment,
     /// What right clocks show at virtual time zero.
     pub epoch: Timestamp,
     /// The cluster's objects.
@@ -107,7 +106,7 @@ impl Site<'_> {
         let node = self.node.clone();
         self.host.spawn(async move {
             for (at, step) in steps {
-                tokio::time::sleep_until(start + at).await;
+                (start + at).come().await;
                 step.apply(&node, at, &store, &load, host.now());
             }
         });

@@ -20,10 +20,9 @@ use mocks::pod::{self, Available, Pod, PodConfig, PodParts, RestartTiming, Schem
 use mocks::script::Script;
 use mocks::store::Store;
 use mocks::tls::{self, Verify};
-use seam::{Files, Host, Network, Random};
-use tokio::time::Instant;
+use seam::{Files, Host, Moment, Random};
 
-use super::machines::Machines;
+use super::machines::{Machines, Place};
 use super::metrics_server::Launcher;
 use super::resources::{self, EVICTION_PERIOD, EVICTION_THRESHOLD, MemoryGauge};
 use super::trust::{SERVICE_ACCOUNT_TOKEN, TOKEN_FILE};
@@ -43,9 +42,9 @@ const NODE_MEMORY: u64 = 16 << 30;
 pub struct Factory {
     scenario: Scenario,
     seed: Seed,
-    start: Instant,
+    start: Moment,
     nodes: Vec<Under>,
-    networks: Vec<Rc<dyn Network>>,
+    places: Vec<Place>,
     addresses: Vec<IpAddr>,
     cluster: ClusterConfig,
     authority: String,
@@ -65,7 +64,7 @@ struct Under {
     name: String,
     ip: IpAddr,
     host: Host,
-    network: Rc<dyn Network>,
+    place: Place,
     clock: Arc<SimulatedClock>,
     /// Bytes of memory left for metrics-server.
     free: u64,
@@ -91,14 +90,14 @@ impl Factory {
                     name: node.name.clone(),
                     ip: node.ip,
                     host: machine.host.clone(),
-                    network: Rc::clone(&machine.network),
+                    place: machine.place.clone(),
                     clock: Arc::clone(&machine.clock),
                     free: NODE_MEMORY
                         .saturating_sub(node.memory_bytes)
                         .saturating_sub(EVICTION_THRESHOLD),
                 })
                 .collect(),
-            networks: machines.pods.clone(),
+            places: machines.pods.clone(),
             addresses: site.addresses.pods.clone(),
             cluster: ClusterConfig {
                 host: kubernetes.ip().to_string(),
@@ -128,17 +127,18 @@ impl Factory {
 
     fn host(&self, ordinal: u32, under: &Under, host_network: bool) -> Host {
         // A pod has its node's clock, and with `hostNetwork` its network.
-        let network = match host_network {
-            true => &under.network,
-            false => &self.networks[ordinal as usize - 1],
+        let place = match host_network {
+            true => &under.place,
+            false => &self.places[ordinal as usize - 1],
         };
-        Host::new(
+        let host = Host::new(
             &self.scenario.pod_name(ordinal),
-            Rc::clone(network),
+            Rc::clone(&place.network),
             Arc::clone(&under.clock) as Arc<dyn seam::WallClock>,
             Rc::new(self.seed),
             Rc::new(MemoryFiles::default()) as Rc<dyn Files>,
-        )
+        );
+        host.beside(&place.tasks)
     }
 
     fn launcher(&self, ordinal: u32, revision: u32, host: &Host, under: &Under) -> Launcher {
@@ -197,7 +197,7 @@ impl Factory {
             host.spawn(async move {
                 let looks = start.elapsed().as_nanos() / EVICTION_PERIOD.as_nanos() + 1;
                 let looks = u32::try_from(looks).unwrap_or(u32::MAX);
-                tokio::time::sleep_until(start + EVICTION_PERIOD * looks).await;
+                (start + EVICTION_PERIOD * looks).come().await;
                 let Some(deployment) = deployment.get() else {
                     return;
                 };

@@ -58,7 +58,7 @@ pub fn start(site: &Site, host: &Host, behaviour: &Script<Behaviour>) {
     let (start, store, behaviour) = (site.start, site.store.clone(), behaviour.clone());
     host.spawn(async move {
         for step in later {
-            tokio::time::sleep_until(start + step.at).await;
+            (start + step.at).come().await;
             apiserver::serving(&behaviour).await;
             step.apply(&store);
         }

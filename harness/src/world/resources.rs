@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use aggregator::environment::Event;
 use aggregator::pace::{Pace, Unhindered, Work};
-use tokio::time::Instant;
+use seam::Moment;
 
 use crate::scenario::model::{Cpu, Distribution, Memory, MetricsServer, Scenario};
 use crate::seed::{Seed, Stream};
@@ -34,7 +34,7 @@ fn over_time<T>(
         .collect()
 }
 
-fn current<T>(start: Instant, entries: &[(Duration, T)]) -> &T {
+fn current<T>(start: Moment, entries: &[(Duration, T)]) -> &T {
     let now = start.elapsed();
     let next = entries.partition_point(|(from, _)| *from <= now);
     &entries[next.saturating_sub(1)].1
@@ -47,7 +47,7 @@ pub fn pace(
     ordinal: u32,
     name: &str,
     seed: Seed,
-    start: Instant,
+    start: Moment,
 ) -> Rc<dyn Pace> {
     let entries = over_time(scenario, ordinal, |server| server.cpu.clone());
     if entries.iter().all(|(_, cpu)| cpu.is_none()) {
@@ -63,7 +63,7 @@ pub fn pace(
 
 /// A process on a starved processor.
 struct Throttled {
-    start: Instant,
+    start: Moment,
     entries: Vec<(Duration, Option<Cpu>)>,
     request: RefCell<Stream>,
     tick: RefCell<Stream>,
@@ -99,7 +99,7 @@ pub enum Pressure {
 
 /// The memory of one process.
 pub struct MemoryGauge {
-    start: Instant,
+    start: Moment,
     entries: Vec<(Duration, Option<Memory>)>,
     limit: Option<u64>,
     node_free: u64,
@@ -118,7 +118,7 @@ impl MemoryGauge {
         ordinal: u32,
         limit: Option<u64>,
         node_free: u64,
-        start: Instant,
+        start: Moment,
     ) -> Option<Self> {
         let entries = over_time(scenario, ordinal, |server| server.memory);
         let says = entries.iter().any(|(_, memory)| memory.is_some());

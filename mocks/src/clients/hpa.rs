@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use http::uri::PathAndQuery;
 use seam::{Host, Timestamp};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 
 use super::pod_groups::{self, PodMetrics};
 use super::rest::{JSON, Rest, Subject};
@@ -89,7 +89,7 @@ pub async fn run(
     let objects = EventObjects::new(&host, &store, about, Rc::new(|| true));
     let events = EventLog::new(host.name(), Rc::clone(&recorder), objects);
     let path = request_path(&target);
-    sleep_until(timetable.first).await;
+    timetable.first.come().await;
     loop {
         let asked = Instant::now();
         let synced = sync(&rest, &path, &target, &store, &host).await;
@@ -255,7 +255,7 @@ mod tests {
         let store = Store::new();
         store.put("pods", web_pod());
         let timetable = Timetable {
-            first: Instant::now() + Duration::from_secs(15),
+            first: (Instant::now() + Duration::from_secs(15)).into(),
             every: Duration::from_secs(15),
         };
         let scaled = ScaleTarget {

@@ -8,9 +8,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use http::uri::PathAndQuery;
-use seam::Host;
+use seam::{Host, Moment};
 use serde_json::Value;
-use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::kubectl_top::{USER_AGENT, failed};
 use super::rest::{JSON, Rest, RestError, Subject};
@@ -52,10 +52,10 @@ impl Awaited {
 }
 
 /// When it looks, and how long it waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub struct Patience {
     /// When the command is given.
-    pub first: Instant,
+    pub first: Moment,
     /// The time between two looks.
     pub every: Duration,
     /// `--timeout`
@@ -71,10 +71,10 @@ pub async fn run(
     awaited: Awaited,
     recorder: Rc<dyn Recorder>,
 ) {
-    sleep_until(patience.first).await;
+    patience.first.come().await;
     let rest = Restarted::new(&host, entry, USER_AGENT).next();
     let asked = Instant::now();
-    let end = patience.first + patience.timeout;
+    let end = (patience.first + patience.timeout).here();
     let waited = timeout_at(end, wait(&rest, awaited, patience.every)).await;
     let (outcome, text) = match waited {
         Ok((outcome, text)) => (outcome, text),

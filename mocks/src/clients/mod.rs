@@ -18,7 +18,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use seam::Host;
+use seam::{Host, Moment};
 use tokio::time::{Instant, sleep_until};
 
 use crate::http_client::Target;
@@ -94,10 +94,10 @@ impl Restarted {
 }
 
 /// When a client asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub struct Timetable {
     /// The first time.
-    pub first: Instant,
+    pub first: Moment,
     /// The time between two questions.
     pub every: Duration,
 }
@@ -111,7 +111,7 @@ struct Grid {
 impl Grid {
     fn new(timetable: Timetable) -> Self {
         Self {
-            next: timetable.first,
+            next: timetable.first.here(),
             every: timetable.every.max(Duration::from_millis(1)),
         }
     }

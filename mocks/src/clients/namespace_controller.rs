@@ -6,8 +6,8 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use seam::Host;
-use tokio::time::{Instant, sleep, sleep_until};
+use seam::{Host, Moment};
+use tokio::time::{Instant, sleep};
 
 use super::ApiAccess;
 use super::discovery::{complete_listing, resources};
@@ -28,9 +28,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// Each attempt becomes one [`Event::Response`]: 200 once the namespace is
 /// gone; before, how the metrics API's discovery failed, with the condition
 /// that the namespace has meanwhile.
-pub async fn run(host: Host, access: ApiAccess, first: Instant, recorder: Rc<dyn Recorder>) {
+pub async fn run(host: Host, access: ApiAccess, first: Moment, recorder: Rc<dyn Recorder>) {
     let rest = Rest::new(&host, access, USER_AGENT);
-    sleep_until(first).await;
+    first.come().await;
     let mut wait = FIRST_WAIT;
     loop {
         let asked = Instant::now();

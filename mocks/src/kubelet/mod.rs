@@ -29,8 +29,7 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use rustls::ServerConfig;
-use seam::{BoxListener, BoxStream, Host, Listener, Tasks, Timestamp};
-use tokio::time::Instant;
+use seam::{BoxListener, BoxStream, Host, Listener, Moment, Tasks, Timestamp};
 
 use crate::event::{Event, Recorder};
 use crate::http_server::{self, TlsChoice};
@@ -64,7 +63,7 @@ pub struct KubeletConfig {
     /// The address it listens on.
     pub address: IpAddr,
     /// The simulation's start, which all of [`CurrentLoad`]'s times count from.
-    pub start: Instant,
+    pub start: Moment,
     /// What it does, over time.
     pub behaviour: Script<KubeletBehaviour>,
     /// What runs on the node.
@@ -94,13 +93,14 @@ pub type WallAt = Rc<dyn Fn(i64) -> Timestamp>;
 
 /// The history of a clock that is never stepped, from what it shows now.
 #[must_use]
-pub fn unstepped(host: &Host, start: Instant) -> WallAt {
+pub fn unstepped(host: &Host, start: impl Into<Moment>) -> WallAt {
+    let start = start.into();
     let clock = host.clock();
     Rc::new(move |at_ns| clock.now().offset(at_ns.saturating_sub(elapsed_ns(start))))
 }
 
 /// Nanoseconds since `start`.
-fn elapsed_ns(start: Instant) -> i64 {
+fn elapsed_ns(start: Moment) -> i64 {
     i64::try_from(start.elapsed().as_nanos()).unwrap_or(i64::MAX)
 }
 

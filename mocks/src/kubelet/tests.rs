@@ -10,6 +10,7 @@ use crate::http_client::testing::{Pipes, Recording, TestClock, paused};
 use crate::http_server::testing::{Answer, Client, PATIENCE, connect};
 use crate::load::{Container, Load, Pod};
 use crate::tls::{Verify, client_config};
+use tokio::time::Instant;
 
 const TOKEN: &str = "token-of-metrics-server";
 const HOUR: i64 = 3_600_000_000_000;
@@ -49,7 +50,7 @@ impl World {
         let config = KubeletConfig {
             node: "pi".to_owned(),
             address: ip,
-            start,
+            start: start.into(),
             behaviour: Script::new(start, script.collect()),
             load: load.clone(),
             wall_at: Rc::new(move |at_ns| {

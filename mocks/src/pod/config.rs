@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use seam::Moment;
 
 /// A pod and what its kubelet does with it.
 #[derive(Debug, Clone)]
@@ -103,12 +103,12 @@ impl PodConfig {
 }
 
 /// From when on something can be had.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub enum Available {
     /// From the beginning.
     Always,
-    /// From this instant on.
-    From(Instant),
+    /// From this moment on.
+    From(Moment),
     /// Not in this run.
     Never,
 }
@@ -119,7 +119,7 @@ impl Available {
     pub fn now(self) -> bool {
         match self {
             Self::Always => true,
-            Self::From(instant) => Instant::now() >= instant,
+            Self::From(moment) => moment.is_past(),
             Self::Never => false,
         }
     }
@@ -127,14 +127,14 @@ impl Available {
 
 /// A container that has to succeed before the next may start. Its image is
 /// there.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct InitContainer {
     /// Its name.
     pub name: String,
     /// How long each run takes.
     pub runs: Duration,
     /// A run does not succeed before that: it waits for something.
-    pub until: Option<Instant>,
+    pub until: Option<Moment>,
     /// How many runs fail, with exit code 1, before one succeeds.
     pub failures: u32,
 }

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 
 use super::backoff::{CrashLoop, Decision};
 use super::events::go_duration;
@@ -68,7 +68,7 @@ async fn init_container(shared: &Shared, container: &InitContainer, delays: &mut
         sleep(container.runs).await;
         if run == container.failures {
             if let Some(until) = container.until {
-                sleep_until(until).await;
+                until.come().await;
             }
             sleep(delays.unnoticed()).await;
             shared.belief.init_succeeded(name, shared.node.now());

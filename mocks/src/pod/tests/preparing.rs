@@ -63,7 +63,7 @@ fn an_init_container_that_waits_for_something_ends_when_it_is_there() {
             config.init_containers = vec![InitContainer {
                 name: "wait".to_owned(),
                 runs: Duration::from_secs(1),
-                until: Some(until),
+                until: Some(until.into()),
                 failures: 0,
             }];
         });
@@ -75,7 +75,7 @@ fn an_init_container_that_waits_for_something_ends_when_it_is_there() {
 #[test]
 fn a_pull_that_fails_is_tried_again_after_ten_then_twenty_seconds() {
     paused(async {
-        let from = Available::From(Instant::now() + Duration::from_secs(25));
+        let from = Available::From((Instant::now() + Duration::from_secs(25)).into());
         let world = World::new(&[IDLE], |config| {
             config.image_available = from;
             config.image_pull = Duration::from_secs(2);
@@ -117,7 +117,7 @@ fn a_pull_that_fails_is_tried_again_after_ten_then_twenty_seconds() {
 #[test]
 fn without_a_network_there_is_no_sandbox_except_in_that_of_the_node() {
     paused(async {
-        let from = Available::From(Instant::now() + Duration::from_millis(7_500));
+        let from = Available::From((Instant::now() + Duration::from_millis(7_500)).into());
         let world = World::new(&[IDLE], |config| {
             config.network = from;
             config.sandbox = Duration::from_secs(1);
