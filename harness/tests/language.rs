@@ -148,13 +148,19 @@ fn a_huge_file_is_refused_without_being_read() {
 }
 
 #[test]
-fn arguments_add_to_those_of_the_preset() {
-    let scenario = valid("metricsServer: {args: [--metric-resolution=30s, -v=2]}\nnodes: {a: {}}");
-    let args = &scenario.metrics_server.args;
-    assert_eq!(args[0], "--cert-dir=/tmp");
+fn arguments_replace_those_of_the_same_flag() {
+    let scenario = valid(
+        "metricsServer: {args: [--metric-resolution=30s, -v=2], withoutArgs: [--cert-dir]}\nnodes: {a: {}}",
+    );
     assert_eq!(
-        args[args.len() - 3..],
-        ["--metric-resolution=15s", "--metric-resolution=30s", "-v=2"]
+        scenario.metrics_server.args,
+        [
+            "--secure-port=10250",
+            "--kubelet-preferred-address-types=InternalIP,ExternalIP,Hostname",
+            "--kubelet-use-node-status-port",
+            "--metric-resolution=30s",
+            "-v=2"
+        ]
     );
     let setting = |name: &str| {
         let setting = scenario
@@ -175,6 +181,59 @@ fn arguments_add_to_those_of_the_preset() {
         ("10", "upstream-0.8")
     );
     assert_eq!(setting("aggregation"), ("clusterIP", "upstream-0.8"));
+    assert_eq!(
+        setting("args"),
+        (
+            "--metric-resolution=30s -v=2 without --cert-dir",
+            "test.yaml:5"
+        )
+    );
+}
+
+#[test]
+fn a_change_edits_the_arguments_that_hold_until_then() {
+    let scenario = valid(
+        "metricsServer: {withoutArgs: [--kubelet-use-node-status-port]}\nnodes: {a: {}}\nchanges:\n\
+         - {at: 20s, metricsServer: {args: [--kubelet-insecure-tls, --kubelet-use-node-status-port]}}\n\
+         - {at: 30s, metricsServer: {withoutArgs: [--kubelet-insecure-tls]}, for: 10s}\n\
+         - {at: 35s, metricsServer: {args: [--kubelet-preferred-address-types=Hostname]}}",
+    );
+    let at = |seconds| {
+        let mut changes = scenario.metrics_server_changes.iter();
+        let found = changes.find(|(at, _)| *at == Duration::from_secs(seconds));
+        found.expect("a change").1.args.join(" ")
+    };
+    let first = "--cert-dir=/tmp --secure-port=10250";
+    assert_eq!(
+        scenario.metrics_server.args.join(" "),
+        format!(
+            "{first} --kubelet-preferred-address-types=InternalIP,ExternalIP,Hostname --metric-resolution=15s"
+        )
+    );
+    let insecure = "--kubelet-insecure-tls --kubelet-use-node-status-port";
+    assert!(at(20).ends_with(insecure), "{}", at(20));
+    assert!(
+        at(30).ends_with("15s --kubelet-use-node-status-port"),
+        "{}",
+        at(30)
+    );
+    assert_eq!(
+        at(40),
+        format!(
+            "{first} --kubelet-preferred-address-types=Hostname --metric-resolution=15s {insecure}"
+        )
+    );
+}
+
+/// A change that ends may take with it what a later one took out: no mistake.
+#[test]
+fn what_a_change_takes_out_need_not_outlast_another_change() {
+    let scenario = valid(
+        "nodes: {a: {}}\nchanges:\n\
+         - {at: 10s, for: 20s, metricsServer: {args: [--kubelet-insecure-tls]}}\n\
+         - {at: 15s, metricsServer: {withoutArgs: [--kubelet-insecure-tls]}}",
+    );
+    assert_eq!(scenario.metrics_server_changes.len(), 3);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Reading flags out of the container's argument list.
+//! Flags in the container's argument list.
 
 use std::rc::Rc;
 
@@ -45,6 +45,71 @@ pub(crate) fn flags(args: &[Rc<Node>]) -> Vec<(&str, &str, Span)> {
     found
 }
 
+/// A flag with its value, or an argument that is no flag.
+#[derive(Debug, Clone)]
+pub(crate) struct Argument {
+    /// Without dashes and value: `-v` and `--v` are one flag. Empty for what is
+    /// no flag.
+    pub(crate) flag: String,
+    /// One element of the list, or two where the value stands by itself.
+    pub(crate) words: Vec<Rc<Node>>,
+}
+
+/// The name of the flag that `text` gives or names, without dashes; empty if
+/// it is none.
+pub(crate) fn flag_name(text: &str) -> &str {
+    match text.strip_prefix('-') {
+        Some(rest) => {
+            let rest = rest.strip_prefix('-').unwrap_or(rest);
+            rest.split_once('=').map_or(rest, |(name, _)| name)
+        }
+        None => "",
+    }
+}
+
+/// The list taken apart, each flag with its value.
+pub(crate) fn arguments(args: &[Rc<Node>]) -> Vec<Argument> {
+    let mut found = Vec::new();
+    let mut args = args.iter().peekable();
+    while let Some(arg) = args.next() {
+        let text = arg.text().unwrap_or("");
+        let mut words = vec![Rc::clone(arg)];
+        if text.starts_with('-') && !text.contains('=') {
+            let value = args.next_if(|next| next.text().is_some_and(|text| !text.starts_with('-')));
+            words.extend(value.map(Rc::clone));
+        }
+        found.push(Argument {
+            flag: flag_name(text).to_owned(),
+            words,
+        });
+    }
+    found
+}
+
+/// `own` laid over `earlier` as a person edits a Deployment: a flag of `own`
+/// takes the place of the same flag in `earlier`, with every time that `own`
+/// gives it; the others follow at the end. Flags that `removed` names go.
+pub(crate) fn laid_over(earlier: &[Rc<Node>], own: &[Rc<Node>], removed: &[&str]) -> Vec<Rc<Node>> {
+    let own = arguments(own);
+    let replaces = |flag: &str| !flag.is_empty() && own.iter().any(|arg| arg.flag == flag);
+    let mut placed: Vec<String> = Vec::new();
+    let mut result = Vec::new();
+    for arg in arguments(earlier) {
+        if replaces(&arg.flag) {
+            if !placed.contains(&arg.flag) {
+                let here = own.iter().filter(|new| new.flag == arg.flag);
+                result.extend(here.flat_map(|new| new.words.clone()));
+                placed.push(arg.flag);
+            }
+        } else if !removed.contains(&&*arg.flag) || arg.flag.is_empty() {
+            result.extend(arg.words);
+        }
+    }
+    let new = own.into_iter().filter(|arg| !placed.contains(&arg.flag));
+    result.extend(new.flat_map(|arg| arg.words));
+    result
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::tree::tests::scalar;
@@ -85,5 +150,36 @@ mod tests {
             ("--d", "stray"),
         ];
         assert_eq!(read, expected);
+    }
+
+    /// Source: what `kubectl edit deployment` is used for; pflag appends a
+    /// repeated list flag to the one before (`string_slice.go Set`).
+    #[test]
+    fn a_flag_replaces_the_earlier_one_where_it_stood() {
+        let check = |own: &[&str], removed: &[&str], expected: &[&str]| {
+            let list =
+                |args: &[&str]| -> Vec<Rc<Node>> { args.iter().map(|a| scalar(a)).collect() };
+            let earlier = list(&["--a=1", "--list", "x,y", "--switch", "--list=z"]);
+            let laid = laid_over(&earlier, &list(own), removed);
+            let laid: Vec<&str> = laid.iter().filter_map(|arg| arg.text()).collect();
+            assert_eq!(laid, expected, "{own:?} {removed:?}");
+        };
+        let untouched = ["--a=1", "--list", "x,y", "--switch", "--list=z"];
+        check(&[], &[], &untouched);
+        check(&["--list=y"], &[], &["--a=1", "--list=y", "--switch"]);
+        check(
+            &["--list=y", "-v=2", "--list", "z"],
+            &["switch"],
+            &["--a=1", "--list=y", "--list", "z", "-v=2"],
+        );
+        check(&[], &["list", "a"], &["--switch"]);
+        // What is no flag is never replaced.
+        check(
+            &["stray", "stray"],
+            &[""],
+            &[
+                "--a=1", "--list", "x,y", "--switch", "--list=z", "stray", "stray",
+            ],
+        );
     }
 }

@@ -8,8 +8,9 @@ use super::code::Code;
 use super::decoder::{Decoder, Item, is_extension};
 use super::diagnostic::Diagnostic;
 use super::dns;
-use super::document::{SCENARIO_SHAPE, with_earlier_args};
+use super::document::SCENARIO_SHAPE;
 use super::fleet::{Fleet, Member};
+use super::layers::lay_server;
 use super::model::{self, Dns, MetricsServer, PathRule, Timeline};
 use super::network;
 use super::node::{self, Decoded, Reading};
@@ -302,11 +303,14 @@ pub(crate) fn apply(
             }
             Turn::Ends(index) => {
                 in_force.retain(|other| *other != index);
+                // What is wrong with it was noted when it began; one that
+                // refined what has ended is no mistake.
+                let unheard = &mut Decoder::default();
                 state = base.clone();
                 for other in &in_force {
-                    state.change(decoder, &changes[*other].overlay);
+                    state.change(unheard, &changes[*other].overlay);
                 }
-                base.clone().change(decoder, &changes[index].overlay)
+                base.clone().change(unheard, &changes[index].overlay)
             }
         };
         decode_state(decoder, &state, at, &touched, until, &mut result);
@@ -359,8 +363,7 @@ impl State {
             }
             match &*entry.key {
                 "metricsServer" => {
-                    let change = with_earlier_args(&self.metrics_server, &entry.value);
-                    self.metrics_server = overlay(&self.metrics_server, &change);
+                    self.metrics_server = lay_server(decoder, &self.metrics_server, &entry.value);
                     metrics_server = true;
                 }
                 "network" => self.network = overlay(&self.network, &entry.value),

@@ -18,6 +18,7 @@ use super::diagnostic::{Diagnostic, Diagnostics};
 use super::dns::DNS;
 use super::expect;
 use super::fleet::Fleet;
+use super::layers::lay;
 use super::manifest;
 use super::model::{Action, ActionKind, Cluster, Expectation, MetricsServer, Scenario, Timeline};
 use super::network::{self, NETWORK};
@@ -32,7 +33,7 @@ use super::settings;
 use super::shape::{Choice, Key, Kind, Shape};
 use super::source::{SourceId, Sources, Span};
 use super::timing::{self, Moments, Timed};
-use super::tree::{Entry, Node, Value, overlay};
+use super::tree::{Node, Value, overlay};
 use super::yaml;
 
 /// A whole scenario.
@@ -107,7 +108,7 @@ pub(crate) static SCENARIO_SHAPE: Shape = Shape::new(
             "metricsServer",
             Kind::Mapping(&METRICS_SERVER),
             "{args: [--metric-resolution=30s]}",
-            "metrics-server and its pods. A change of what belongs to the pod template is rolled out; arguments are added to those before.",
+            "metrics-server and its pods. A change of what belongs to the pod template is rolled out; arguments replace those of the same flag.",
         ),
         Key::required(
             "nodes",
@@ -287,18 +288,20 @@ pub(crate) fn read(
         Ok(tree) => tree,
         Err(mistake) => return Err(Diagnostics::new(sources, vec![*mistake])),
     };
-    let file = match knowing.layer {
-        None => file,
-        Some(layer) => {
-            let id = sources.add(LAYER, layer);
-            match yaml::read(&sources, id) {
-                Ok(layer) => overlay(&file, &with_preset_args(&file, &layer)),
-                Err(mistake) => return Err(Diagnostics::new(sources, vec![*mistake])),
-            }
-        }
+    let layer = knowing.layer.map(|layer| {
+        let id = sources.add(LAYER, layer);
+        yaml::read(&sources, id)
+    });
+    let layer = match layer.transpose() {
+        Ok(layer) => layer,
+        Err(mistake) => return Err(Diagnostics::new(sources, vec![*mistake])),
     };
     let mut decoder = Decoder::default();
-    let scenario = decode(&mut decoder, &mut sources, &file, digest, knowing.moments);
+    let trees = Trees {
+        file: &file,
+        layer: layer.as_ref(),
+    };
+    let scenario = decode(&mut decoder, &mut sources, trees, digest, knowing.moments);
     let found = decoder.into_found();
     match scenario {
         Some(scenario) if found.is_empty() => Ok(scenario),
@@ -324,10 +327,18 @@ fn preset(decoder: &mut Decoder, sources: &mut Sources, file: &Rc<Node>) -> (Str
     (name.to_owned(), tree)
 }
 
+/// What is read.
+#[derive(Clone, Copy)]
+struct Trees<'t> {
+    file: &'t Rc<Node>,
+    /// What is laid over everything else.
+    layer: Option<&'t Rc<Node>>,
+}
+
 fn decode(
     decoder: &mut Decoder,
     sources: &mut Sources,
-    file: &Rc<Node>,
+    Trees { file, layer }: Trees<'_>,
     digest: &str,
     moments: &Moments,
 ) -> Option<Scenario> {
@@ -347,7 +358,10 @@ fn decode(
         Some(manifest) => overlay(&preset_tree, &manifest.layer),
         None => preset_tree,
     };
-    let merged = overlay(&base, &with_preset_args(&base, file));
+    let mut merged = lay(decoder, &base, file);
+    if let Some(layer) = layer {
+        merged = lay(decoder, &merged, layer);
+    }
     let place = Item::root(file).key_span();
     let parts = parts(decoder, sources, &merged, place, moments)?;
 
@@ -510,43 +524,6 @@ fn parts(
         actions,
         expectations,
         changes,
-    })
-}
-
-/// The file with the preset's arguments put before its own: arguments add up.
-fn with_preset_args(preset: &Rc<Node>, file: &Rc<Node>) -> Rc<Node> {
-    let server = file.entry("metricsServer");
-    let (Some(server), Some(preset)) = (server, preset.entry("metricsServer")) else {
-        return Rc::clone(file);
-    };
-    let own = with_earlier_args(&preset.value, &server.value);
-    overlay(file, &layer(server, own))
-}
-
-/// `own` with the arguments of `earlier` put before its own.
-pub(crate) fn with_earlier_args(earlier: &Rc<Node>, own: &Rc<Node>) -> Rc<Node> {
-    let (Some(earlier), Some(args)) = (earlier.entry("args"), own.entry("args")) else {
-        return Rc::clone(own);
-    };
-    if !matches!(args.value.value, Value::List(_)) {
-        return Rc::clone(own);
-    }
-    let all = earlier.value.items().iter().chain(args.value.items());
-    let list = Rc::new(Node {
-        span: args.value.span,
-        value: Value::List(all.map(Rc::clone).collect()),
-    });
-    overlay(own, &layer(args, list))
-}
-
-/// A mapping of this entry alone, with another value.
-fn layer(entry: &Entry, value: Rc<Node>) -> Rc<Node> {
-    Rc::new(Node {
-        span: entry.value.span,
-        value: Value::Map(vec![Entry {
-            value,
-            ..entry.clone()
-        }]),
     })
 }
 

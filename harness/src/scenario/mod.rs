@@ -11,6 +11,7 @@
 //!   control plane is made of by `plane`, with `api_server`, `aggregation`,
 //!   `rbac` and `consumers`;
 //! - `manifest`: a real manifest as a layer between the two;
+//! - `layers`: one layer over another;
 //! - `changes`: what holds from a later time on, as further layers;
 //! - `shape`: what every mapping looks like;
 //! - `timing`: when changes and actions come, at a time or at an event;
@@ -52,6 +53,7 @@ mod expect;
 mod fleet;
 mod kubelet;
 mod latency;
+mod layers;
 pub mod manifest;
 pub mod model;
 mod network;
@@ -175,8 +177,8 @@ pub fn at_moments(scenario: &Scenario, moments: &Moments) -> Result<Scenario, Di
     parse_with(&name, &scenario.text, moments, layer)
 }
 
-/// `scenario` with the YAML `layer` laid over its file: mappings merge,
-/// arguments add up, anything else replaces.
+/// `scenario` with the YAML `layer` laid over it as a change is: mappings
+/// merge, arguments replace those of the same flag, anything else replaces.
 ///
 /// # Errors
 ///

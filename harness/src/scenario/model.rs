@@ -178,8 +178,8 @@ pub struct MetricsServer {
     pub version: Version,
     /// The image without its tag.
     pub image: String,
-    /// The container's whole argument list, preset and scenario combined in
-    /// this order: where a flag is given twice the last one wins.
+    /// The container's whole argument list: the preset's, each flag that the
+    /// scenario gives or takes out replaced.
     pub args: Vec<String>,
     /// `spec.replicas`
     pub replicas: u32,

@@ -6,12 +6,13 @@ use std::time::Duration;
 use aggregator::version::known_lines;
 use mocks::deployment::Strategy;
 
-use super::args::last_value;
+use super::args::{Argument, arguments, flag_name, last_value};
 use super::code::Code;
 use super::decoder::{Decoder, Item};
 use super::deployment::{self, BUDGET, REPLICA, STRATEGY};
 use super::diagnostic::Diagnostic;
 use super::fleet::Fleet;
+use super::layers::{ARGS, WITHOUT_ARGS};
 use super::model::{
     Availability, Distribution, InitContainer, MetricsServer, PodStart, StartCost, Version,
 };
@@ -41,7 +42,13 @@ pub(crate) static METRICS_SERVER: Shape = Shape::new(
             "args",
             Kind::List(&Kind::Text),
             "[--metric-resolution=30s]",
-            "Arguments of the container, added after those of the preset: where a flag is given twice, the last one wins.",
+            "Arguments of the container, as one edits a Deployment: a flag replaces the same flag of the preset where it stands, others are added at the end. A flag that stands here twice is given twice: lists such as `--kubelet-preferred-address-types` add up, of others the last one wins.",
+        ),
+        Key::optional(
+            WITHOUT_ARGS,
+            Kind::List(&FLAG),
+            "[--kubelet-use-node-status-port]",
+            "Flags of the preset to leave out, by their names.",
         ),
         Key::optional(
             "node",
@@ -287,6 +294,8 @@ pub(crate) static START_COST: Shape = Shape::new(
     ],
 );
 
+const FLAG: Kind = Kind::Form("a flag without its value", "^--?[a-z][a-z0-9-]*$");
+
 /// Reads `metricsServer`.
 pub(crate) fn metrics_server(
     decoder: &mut Decoder,
@@ -294,10 +303,11 @@ pub(crate) fn metrics_server(
     fleet: &Fleet,
     until: Option<Duration>,
 ) -> Option<MetricsServer> {
-    let secure_port = item
+    let given = item
         .node
-        .path(&["args"])
-        .and_then(|args| last_value(args.value.items(), "--secure-port"));
+        .entry(ARGS)
+        .map_or(&[][..], |args| args.value.items());
+    let secure_port = last_value(given, "--secure-port");
     // Source: apiserver `pkg/server/options/serving.go`, default of the flag.
     let secure_port = secure_port.map_or("443", |(port, _)| port);
 
@@ -309,6 +319,9 @@ pub(crate) fn metrics_server(
     });
     let args = object.required(decoder, "args", |decoder, item| {
         decoder.list(item, |decoder, arg| decoder.text(arg).map(str::to_owned))
+    });
+    let without = object.optional(decoder, WITHOUT_ARGS, |decoder, item| {
+        without_args(decoder, item, &arguments(given))
     });
     let replicas = object.or(decoder, "replicas", 1, |decoder, item| {
         decoder.integer(item, 1..=20)
@@ -356,6 +369,7 @@ pub(crate) fn metrics_server(
         deployment::per_replica(decoder, pods, item.node, fleet, until)
     });
     object.finish(decoder);
+    without?;
     let replicas = u32::try_from(replicas?).ok()?;
     // With one pod the first node, with several all of them.
     let usual = match replicas {
@@ -386,6 +400,31 @@ pub(crate) fn metrics_server(
         restart: restart?,
         restart_jitter: restart_jitter?,
         progress_deadline: progress_deadline?.map(Duration::from_secs),
+    })
+}
+
+/// Names of flags. What they take out of the arguments is gone by now.
+fn without_args(decoder: &mut Decoder, item: Item<'_>, args: &[Argument]) -> Option<Vec<()>> {
+    decoder.list(item, |decoder, item| {
+        let text = decoder.text(item)?;
+        let name = flag_name(text);
+        let (code, message, help) = if name.is_empty() || text.contains('=') {
+            (
+                Code::BadValue,
+                format!("`{text}` is not the name of a flag"),
+                "write the flag alone, such as `--kubelet-insecure-tls`",
+            )
+        } else if args.iter().any(|arg| arg.flag == name) {
+            (
+                Code::Contradiction,
+                format!("`{text}` is both given and left out"),
+                "keep it in one of `args` and `withoutArgs`",
+            )
+        } else {
+            return Some(());
+        };
+        decoder.note(Diagnostic::at(code, item.span(), message, help));
+        None
     })
 }
 

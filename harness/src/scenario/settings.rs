@@ -9,6 +9,7 @@ use std::rc::Rc;
 use super::args::last_value;
 use super::changes::Change;
 use super::fleet::Fleet;
+use super::layers::{ARGS, WITHOUT_ARGS};
 use super::model::{Setting, Settings};
 use super::source::{Sources, Span};
 use super::tree::{Node, overlay};
@@ -104,7 +105,7 @@ impl Collector<'_> {
         let Some(server) = merged.entry("metricsServer") else {
             return;
         };
-        let args = server.value.entry("args");
+        let args = server.value.entry(ARGS);
         for (flag, default) in FLAGS {
             match args.and_then(|args| last_value(args.value.items(), flag)) {
                 Some((value, place)) => self.add(flag, value, place),
@@ -122,11 +123,17 @@ impl Collector<'_> {
                 .iter()
                 .filter(|arg| arg.span.is_in_file());
             let own: Vec<&Node> = own.map(|arg| &**arg).collect();
-            let value: Vec<&str> = own.iter().filter_map(|arg| arg.text()).collect();
+            let without = server.value.entry(WITHOUT_ARGS);
+            let without = without.map_or(&[][..], |without| without.value.items());
+            let mut value: Vec<&str> = own.iter().filter_map(|arg| arg.text()).collect();
+            for flag in without {
+                value.extend(["without"].into_iter().chain(flag.text()));
+            }
+            let place = own.first().copied().or(without.first().map(|flag| &**flag));
             self.add(
-                "args",
+                ARGS,
                 value.join(" "),
-                own.first().map_or(args.key_span, |arg| arg.span),
+                place.map_or(args.key_span, |arg| arg.span),
             );
         }
         for (probe, fields) in PROBE_FIELDS {

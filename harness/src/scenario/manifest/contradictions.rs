@@ -1,9 +1,10 @@
 //! What a scenario says otherwise than its manifest.
 
-use super::super::args::flags;
+use super::super::args::{flag_name, flags};
 use super::super::code::Code;
 use super::super::decoder::Decoder;
 use super::super::diagnostic::Diagnostic;
+use super::super::layers::{ARGS, WITHOUT_ARGS};
 use super::super::source::Span;
 use super::super::tree::{Entry, Node};
 
@@ -11,13 +12,18 @@ use super::super::tree::{Entry, Node};
 /// manifest leaves open is no contradiction.
 pub(crate) fn note(decoder: &mut Decoder, manifest: &Node, scenario: &Node) {
     for said in manifest.entries() {
+        if &*said.key == ARGS
+            && let Some(without) = scenario.entry(WITHOUT_ARGS)
+        {
+            note_left_out(decoder, said, without);
+        }
         let Some(own) = scenario.entry(&said.key) else {
             continue;
         };
         if said.value.is_null() {
             continue;
         }
-        if &*said.key == "args" {
+        if &*said.key == ARGS {
             note_args(decoder, said, own);
         } else if said.value.is_one_value() || own.value.is_one_value() {
             if said.value.to_flow() != own.value.to_flow() {
@@ -38,6 +44,19 @@ fn note_args(decoder: &mut Decoder, said: &Entry, own: &Entry) {
         if let Some((_, other, place)) = other.filter(|(_, other, _)| *other != value) {
             let values = ((*other).to_owned(), value.to_owned());
             note_one(decoder, flag, values, (*place, own_place));
+        }
+    }
+}
+
+/// What the manifest gives and the scenario leaves out.
+fn note_left_out(decoder: &mut Decoder, said: &Entry, without: &Entry) {
+    let said = flags(said.value.items());
+    for flag in without.value.items() {
+        let name = flag_name(flag.text().unwrap_or(""));
+        let given = said.iter().find(|(given, ..)| flag_name(given) == name);
+        if let Some((given, value, place)) = given.filter(|_| !name.is_empty()) {
+            let values = ((*value).to_owned(), "left out".to_owned());
+            note_one(decoder, given, values, (*place, flag.span));
         }
     }
 }

@@ -1,28 +1,14 @@
 //! A manifest as a scenario of its own: only what differs from a preset.
 
 use std::collections::BTreeSet;
-use std::rc::Rc;
 
-use super::super::args::flags;
+use super::super::args::{Argument, arguments};
 use super::super::decoder::Decoder;
 use super::super::diagnostic::Diagnostics;
+use super::super::layers::{ARGS, WITHOUT_ARGS};
 use super::super::presets::{self, PRESETS};
 use super::super::source::Sources;
 use super::super::tree::Node;
-
-/// What a flag of the presets means where it is not given.
-/// Source: metrics-server `docs/command-line-flags.txt`.
-const DEFAULTS: [(&str, &str); 6] = [
-    ("--cert-dir", "apiserver.local.config/certificates"),
-    ("--secure-port", "443"),
-    (
-        "--kubelet-preferred-address-types",
-        "Hostname,InternalDNS,InternalIP,ExternalDNS,ExternalIP",
-    ),
-    ("--kubelet-use-node-status-port", "false"),
-    ("--metric-resolution", "60s"),
-    ("--kubelet-insecure-tls", "false"),
-];
 
 /// What Kubernetes fills in. Source: `pkg/apis/core/v1/defaults.go
 /// SetDefaults_Probe`, `pkg/apis/apps/v1/defaults.go SetDefaults_Deployment`.
@@ -117,7 +103,7 @@ fn differences(layer: &Node, base: Option<&Node>, depth: usize, out: &mut String
             .and_then(|base| base.entry(&entry.key))
             .map(|entry| &entry.value);
         let indent = "  ".repeat(depth);
-        if &*entry.key == "args" {
+        if &*entry.key == ARGS {
             write_args(&entry.value, below.map(|node| &**node), &indent, out);
         } else if entry.value.is_one_value() {
             let value = filled_in(&entry.key, &entry.value);
@@ -165,33 +151,36 @@ fn argument(arg: &Node) -> String {
     }
 }
 
-/// Arguments add to those of the preset: only those that differ, and for
-/// those that the manifest lacks what their absence means.
+/// Only the arguments that differ from the preset's, and the flags of the
+/// preset that the manifest lacks.
 fn write_args(args: &Node, base: Option<&Node>, indent: &str, out: &mut String) {
-    let of_preset: Vec<&Rc<Node>> = base.map_or(Vec::new(), |base| base.items().iter().collect());
-    let preset_flags = base.map_or(Vec::new(), |base| flags(base.items()));
-    let own = flags(args.items());
-    let given: BTreeSet<&str> = own.iter().map(|(flag, ..)| *flag).collect();
-    let mut wanted: Vec<String> = Vec::new();
-    for (flag, ..) in &preset_flags {
-        let default = DEFAULTS.iter().find(|(name, _)| name == flag);
-        if let Some((_, default)) = default.filter(|_| !given.contains(flag)) {
-            wanted.push(format!("{flag}={default}"));
-        }
-    }
-    let is_of_preset = |arg: &Node| {
-        of_preset
-            .iter()
-            .any(|known| known.to_flow() == arg.to_flow())
+    let of_preset = arguments(base.map_or(&[][..], Node::items));
+    let own = arguments(args.items());
+    let given = |args: &[Argument], flag: &str| -> Vec<String> {
+        let these = args.iter().filter(|arg| arg.flag == flag);
+        these
+            .flat_map(|arg| arg.words.iter().map(|word| argument(word)))
+            .collect()
     };
-    for arg in args.items().iter().filter(|arg| !is_of_preset(arg)) {
-        wanted.push(argument(arg));
-    }
-    if wanted.is_empty() {
+    let differs = |arg: &&Argument| given(&own, &arg.flag) != given(&of_preset, &arg.flag);
+    let wanted = own.iter().filter(differs);
+    let wanted = wanted.flat_map(|arg| arg.words.iter().map(|word| argument(word)));
+    write_list(ARGS, wanted.collect(), indent, out);
+    let missing = of_preset.iter().map(|arg| &*arg.flag);
+    let missing: BTreeSet<&str> = missing
+        .filter(|flag| given(&own, flag).is_empty())
+        .collect();
+    let missing = missing.into_iter().map(|flag| format!("--{flag}"));
+    write_list(WITHOUT_ARGS, missing.collect(), indent, out);
+}
+
+/// A list in block style, unless it is empty.
+fn write_list(key: &str, items: Vec<String>, indent: &str, out: &mut String) {
+    if items.is_empty() {
         return;
     }
-    out.push_str(&format!("{indent}args:\n"));
-    for arg in wanted {
-        out.push_str(&format!("{indent}  - {arg}\n"));
+    out.push_str(&format!("{indent}{key}:\n"));
+    for item in items {
+        out.push_str(&format!("{indent}  - {item}\n"));
     }
 }

@@ -16,7 +16,7 @@ const INTRODUCTION: &str = "\
 <!-- Made from the descriptions beside the decoder; a test compares them. -->
 
 A scenario is one YAML document. It names a preset, says what differs from it, what happens during the run, and what must come of it.
-The layers are the preset, then the scenario, then each entry of `changes` from its time on. Mappings are merged key by key; any other value is replaced as a whole. Only `metricsServer.args` add up.
+The layers are the preset, then the scenario, then each entry of `changes` from its time on. Mappings are merged key by key; any other value is replaced as a whole. Only `metricsServer.args` are edited flag by flag.
 
 Every key is checked. Keys that begin with `x-` are the author's own and are ignored. `null` removes what the preset says, where a key is marked *may be missing*.
 
