@@ -171,31 +171,27 @@ pub fn causes(scenarios: &[ScenarioJudgement]) -> Vec<(Exit, String)> {
             ));
         }
         for result in scenario.across_runs() {
-            let exit = match result.outcome {
-                Outcome::Pass => continue,
-                Outcome::Fail => Exit::ExpectationFailed,
-                Outcome::Inconclusive => Exit::Inconclusive,
-            };
             let who = format!("{} in every run", scenario.case.name);
-            causes.push((
-                exit,
-                format!("{who}: {}: {}", result.subject, result.seen()),
-            ));
+            let complaint = format!("{who}: {}: {}", result.subject, result.seen());
+            causes.extend(exit(result.outcome).map(|exit| (exit, complaint)));
         }
         for run in &scenario.runs {
-            let exit = match run.outcome {
-                Outcome::Pass => continue,
-                Outcome::Fail => Exit::ExpectationFailed,
-                Outcome::Inconclusive => Exit::Inconclusive,
-            };
             let who = format!("{} seed {}", scenario.case.name, run.seed);
-            causes.extend(
-                run.complaints()
-                    .map(|complaint| (exit, format!("{who}: {complaint}"))),
-            );
+            causes.extend(run.complaints().filter_map(|(outcome, complaint)| {
+                Some((exit(outcome)?, format!("{who}: {complaint}")))
+            }));
         }
     }
     causes
+}
+
+/// What an outcome alone makes the exit; `None` if nothing.
+fn exit(outcome: Outcome) -> Option<Exit> {
+    match outcome {
+        Outcome::Pass => None,
+        Outcome::Fail => Some(Exit::ExpectationFailed),
+        Outcome::Inconclusive => Some(Exit::Inconclusive),
+    }
 }
 
 #[cfg(test)]

@@ -123,10 +123,10 @@ impl Claim {
 pub enum Outcome {
     /// It held.
     Pass,
-    /// It did not hold.
-    Fail,
     /// Nothing can be said: what it is about did not happen.
     Inconclusive,
+    /// It did not hold.
+    Fail,
 }
 
 /// A claim, and what was seen.

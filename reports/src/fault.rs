@@ -142,6 +142,10 @@ fn changes(case: &Case, trace: &Trace) -> Vec<Fault> {
         };
         let met = came.then(|| met(case, index, change, &scrapes)).flatten();
         let doubt = match (came, met) {
+            (false, _) if change.at_ns >= case.until_ns => Some(format!(
+                "`{}` was due after the end of the run",
+                change.what
+            )),
             (false, _) => Some(format!(
                 "`{}` at {at} of virtual time never happened",
                 change.what
@@ -206,7 +210,7 @@ pub fn doubts(trace: &Trace, faults: &[Fault]) -> Vec<String> {
         Some(Event::Ended { reason }) => doubts.push(format!("the run ended early: {reason}")),
         _ => doubts.push("the trace breaks off before the end of the run".to_owned()),
     }
-    doubts.extend(faults.iter().filter_map(|fault| fault.doubt.clone()));
+    doubts.extend(doubts_once(faults));
     let mut unknown = BTreeSet::new();
     for record in &trace.records {
         if let Event::NotModelled { request } = &record.event
@@ -219,4 +223,20 @@ pub fn doubts(trace: &Trace, faults: &[Fault]) -> Vec<String> {
         }
     }
     doubts
+}
+
+/// What is doubtful of the faults. What many nodes share is said once.
+fn doubts_once(faults: &[Fault]) -> Vec<String> {
+    let mut said: Vec<(&str, u64)> = Vec::new();
+    for doubt in faults.iter().filter_map(|fault| fault.doubt.as_deref()) {
+        match said.iter_mut().find(|(other, _)| *other == doubt) {
+            Some((_, times)) => *times += 1,
+            None => said.push((doubt, 1)),
+        }
+    }
+    let words = said.into_iter().map(|(doubt, times)| match times {
+        1 => doubt.to_owned(),
+        times => format!("{doubt} ({times} times)"),
+    });
+    words.collect()
 }

@@ -123,10 +123,10 @@ pub fn judge_knowing(case: &Case, trace: &Trace, seed: u64, behind: &[Cause]) ->
         .map(|result| result.outcome)
         .max()
         .unwrap_or(Outcome::Pass);
-    let outcome = if doubts.is_empty() {
-        worst
-    } else {
-        Outcome::Inconclusive
+    // A broken promise is not mended by something else that cannot be told.
+    let outcome = match doubts.is_empty() {
+        true => worst,
+        false => worst.max(Outcome::Inconclusive),
     };
     RunJudgement {
         seed,
@@ -161,14 +161,21 @@ impl RunJudgement {
         self.milestones.at(Milestone::FirstApi200)
     }
 
-    /// Why the run did not pass, one line each; none if it did.
-    pub fn complaints(&self) -> impl Iterator<Item = String> + '_ {
+    /// Why the run did not pass, one line each, with what each makes of it;
+    /// none if it did.
+    pub fn complaints(&self) -> impl Iterator<Item = (Outcome, String)> + '_ {
         let broken = self
             .expectations
             .iter()
             .filter(|result| result.outcome != Outcome::Pass && !result.across_runs);
-        let claims = broken.map(|result| format!("{}: {}", result.subject, result.seen()));
-        self.doubts.iter().cloned().chain(claims)
+        let claims = broken.map(|result| {
+            let claim = format!("{}: {}", result.subject, result.seen());
+            (result.outcome, claim)
+        });
+        let doubts = self.doubts.iter().cloned();
+        doubts
+            .map(|doubt| (Outcome::Inconclusive, doubt))
+            .chain(claims)
     }
 }
 

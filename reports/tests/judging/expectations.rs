@@ -323,6 +323,57 @@ fn a_change_that_never_happened_makes_the_run_inconclusive() {
 }
 
 #[test]
+fn what_comes_after_the_end_on_many_nodes_is_said_once() {
+    let certificate = |node: &str, at| Change {
+        at_ns: at * MS,
+        what: "kubelet: state NoCertificate → Open".to_owned(),
+        kubelet: Some(node.to_owned()),
+        undoes: false,
+    };
+    let case = Case {
+        changes: vec![certificate("pi", 600_000), certificate("other", 700_000)],
+        ..k3s("pi")
+    };
+    assert_eq!(
+        doubts(&case, &healthy()),
+        ["`kubelet: state NoCertificate → Open` was due after the end of the run (2 times)"]
+    );
+}
+
+#[test]
+fn a_broken_promise_is_not_hidden_by_what_cannot_be_told() {
+    let expect = |claim, line| Expectation {
+        claim,
+        line,
+        column: 5,
+    };
+    let case = Case {
+        path_rules: vec!["firewall".to_owned()],
+        expectations: vec![
+            expect(milestone("timeToReady", None, Some(30)), 31),
+            expect(milestone("firstApi200", None, Some(10_000)), 32),
+        ],
+        ..k3s("pi")
+    };
+    let run = judge(&case, &late_certificate(), 7);
+    assert_eq!(run.outcome, Outcome::Fail);
+    let scenario = ScenarioJudgement {
+        case,
+        runs: vec![run],
+    };
+    assert_eq!(scenario.outcome(), Outcome::Fail);
+    let page = reports::text::library(std::slice::from_ref(&scenario), reports::text::Style::PLAIN);
+    assert!(page.starts_with("        FAIL "), "{page}");
+    // What cannot be told decides the exit, and both are named.
+    let status = ExitStatus::of(std::slice::from_ref(&scenario));
+    assert_eq!(status.code, 6);
+    assert!(
+        page.contains("never took effect") && page.contains("timeToReady"),
+        "{page}"
+    );
+}
+
+#[test]
 fn a_run_cut_short_is_inconclusive() {
     assert_eq!(
         doubts(&k3s("pi"), &Story::new().broken_off()),
@@ -394,6 +445,6 @@ fn the_exit_says_who_failed_and_inconclusive_outweighs_failure() {
         case,
         runs: vec![late, cut_short],
     };
-    assert_eq!(doubtful.outcome(), Outcome::Inconclusive);
+    assert_eq!(doubtful.outcome(), Outcome::Fail);
     assert_eq!(ExitStatus::of(&[failed, doubtful]).code, 6);
 }
