@@ -43,7 +43,7 @@ pub fn case(scenario: &Scenario) -> Case {
             })
             .collect(),
         subject: None,
-        faults: Vec::new(),
+        faults: faults::of(scenario),
         pending: scenario.triggers.iter().map(pending).collect(),
     }
 }

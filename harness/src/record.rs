@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use mocks::clients::witness::Change;
-use mocks::event::{Event as Seen, Recorder as MockRecorder};
+use mocks::event::{Event as Seen, Met, Recorder as MockRecorder};
 use reports::trace::{Event, Record, Trace};
 use seam::Moment;
 
 type WakeWitness = Box<dyn Fn(Change)>;
 type Follower = Box<dyn Fn(&Record)>;
+type Blame = Box<dyn Fn(&str, Met) -> Option<String>>;
 
 /// Collects everything that happens in one run, in order.
 pub struct TraceRecorder {
@@ -19,6 +20,7 @@ pub struct TraceRecorder {
     wake_witness: RefCell<Option<WakeWitness>>,
     follower: RefCell<Option<Follower>>,
     overhearer: RefCell<Option<Rc<dyn MockRecorder>>>,
+    blame: RefCell<Option<Blame>>,
     faults: RefCell<BTreeMap<String, u64>>,
     silent: Cell<bool>,
 }
@@ -33,6 +35,7 @@ impl TraceRecorder {
             wake_witness: RefCell::new(None),
             follower: RefCell::new(None),
             overhearer: RefCell::new(None),
+            blame: RefCell::new(None),
             faults: RefCell::default(),
             silent: Cell::new(false),
         })
@@ -52,6 +55,22 @@ impl TraceRecorder {
     /// Lets `overhearer` hear, after this recorder, all that stand-ins tell.
     pub fn set_overhearer(&self, overhearer: Rc<dyn MockRecorder>) {
         *self.overhearer.borrow_mut() = Some(overhearer);
+    }
+
+    /// Lets `blame` say which fault somebody has met who met a part of the
+    /// world on a machine.
+    pub fn set_blame(&self, blame: impl Fn(&str, Met) -> Option<String> + 'static) {
+        *self.blame.borrow_mut() = Some(Box::new(blame));
+    }
+
+    /// Somebody met a part of the world on `host`.
+    pub fn met(&self, host: &str, what: Met) {
+        let blame = self.blame.borrow();
+        let fault = blame.as_ref().and_then(|blame| blame(host, what));
+        drop(blame);
+        if let Some(fault) = fault {
+            self.fault(host, &fault);
+        }
     }
 
     /// Has the witness look at what may have changed.
@@ -90,15 +109,20 @@ impl TraceRecorder {
     /// Counts that the fault of this name took effect on `host`; the first time
     /// is recorded as an event of its own.
     pub fn fault(&self, host: &str, fault: &str) {
+        self.fault_times(host, fault, 1);
+    }
+
+    /// As [`Self::fault`], so many times at once.
+    pub fn fault_times(&self, host: &str, fault: &str, times: u64) {
         let first = match self.faults.borrow_mut().get_mut(fault) {
             Some(count) => {
-                *count += 1;
+                *count += times;
                 false
             }
             None => true,
         };
         if first {
-            self.faults.borrow_mut().insert(fault.to_owned(), 1);
+            self.faults.borrow_mut().insert(fault.to_owned(), times);
             let fault = fault.to_owned();
             self.push(host, Event::FaultHit { fault });
         }
@@ -136,7 +160,7 @@ pub struct Named {
 impl MockRecorder for Named {
     fn record(&self, host: &str, event: Seen) {
         match event {
-            Seen::Fault { fault } => self.recorder.fault(host, &fault),
+            Seen::Met(what) => self.recorder.met(host, what),
             event => {
                 let Some(mut event) = translate(event) else {
                     return;
@@ -169,7 +193,7 @@ impl MockRecorder for TraceRecorder {
         let overhearer = self.overhearer.borrow().clone();
         let overheard = overhearer.map(|overhearer| (overhearer, event.clone()));
         match event {
-            Seen::Fault { fault } => self.fault(host, &fault),
+            Seen::Met(what) => self.met(host, what),
             event => {
                 if let Some(event) = translate(event) {
                     self.push(host, event);
@@ -266,10 +290,9 @@ fn translate(event: Seen) -> Option<Event> {
             reason: reason.to_owned(),
             message,
         },
-        Seen::Fault { fault } => Event::FaultHit { fault },
         Seen::NotModelled { request } => Event::NotModelled { request },
         Seen::KubeletServed { status } => Event::KubeletServed { status },
         // The process itself tells when its informers are synced.
-        Seen::WatchRequested { .. } => return None,
+        Seen::WatchRequested { .. } | Seen::Met(_) => return None,
     })
 }

@@ -202,11 +202,9 @@ pub enum Event {
         /// Method and path.
         request: String,
     },
-    /// A fault that the scenario asked for took effect, once more.
-    Fault {
-        /// Its name, as the world gave it to the stand-in.
-        fault: String,
-    },
+    /// Somebody met a part of the world. Whether there is anything wrong with it
+    /// at that time is for the world to know.
+    Met(Met),
     /// A client began to watch a resource, which client-go's informers do once
     /// they hold the first list.
     WatchRequested {
@@ -220,6 +218,35 @@ pub enum Event {
         /// Status; 0 when no HTTP answer was given.
         status: u16,
     },
+}
+
+/// A part of the world that can be wrong, and that somebody met.
+///
+/// Kubelets tell what met their clients in their own words:
+/// [`crate::kubelet::Fault`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Met {
+    /// An API server was dialled, or asked while it stands still.
+    ApiServer,
+    /// Paths of aggregated APIs that are not installed yet were asked for.
+    AggregatedPaths,
+    /// A watch was asked for, or kept from telling, or ended.
+    Watches,
+    /// A connection was made to an API server, which shows its certificate.
+    ServingCertificate,
+    /// The aggregation layer showed its client certificate.
+    FrontProxy,
+    /// The aggregation layer verified a backend.
+    CaBundle,
+    /// The ConfigMap by which extension servers know who asks was asked for.
+    AuthenticationConfig,
+    /// A pod waited for its node's network.
+    Network,
+    /// A pod's image could not be pulled.
+    Image,
+    /// A pod waited for an init container: that failed, or for what that waits
+    /// for.
+    InitContainer,
 }
 
 /// Where events go. The receiver stamps them with virtual time and order.

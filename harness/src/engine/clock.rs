@@ -1,5 +1,6 @@
 //! Wall clocks that may be wrong.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use seam::{Moment, Timestamp, WallClock};
@@ -10,12 +11,13 @@ use crate::scenario::model::Clock;
 /// epoch + elapsed × (1 + drift) + offset + the steps so far.
 ///
 /// It is a function of elapsed virtual time, so that reading it never changes
-/// anything. Timers run on tokio's clock, which no step moves.
+/// what it shows. Timers run on tokio's clock, which no step moves.
 #[derive(Debug)]
 pub struct SimulatedClock {
     start: Moment,
     epoch: Timestamp,
     settings: Clock,
+    wrong_readings: AtomicU64,
 }
 
 impl SimulatedClock {
@@ -26,7 +28,14 @@ impl SimulatedClock {
             start,
             epoch,
             settings,
+            wrong_readings: AtomicU64::new(0),
         }
+    }
+
+    /// How often it was read while it was wrong, since this was asked last.
+    #[must_use]
+    pub fn take_wrong_readings(&self) -> u64 {
+        self.wrong_readings.swap(0, Ordering::Relaxed)
     }
 
     /// What the clock shows `elapsed_ns` nanoseconds after the start; before
@@ -41,6 +50,9 @@ impl SimulatedClock {
             .iter()
             .take_while(|(at, _)| nanos(*at) <= elapsed_ns)
             .fold(0i64, |sum, (_, by)| sum.saturating_add(*by));
+        if drift != 0 || self.settings.offset_ns.saturating_add(stepped) != 0 {
+            self.wrong_readings.fetch_add(1, Ordering::Relaxed);
+        }
         self.epoch
             .offset(elapsed_ns)
             .offset(drift)

@@ -1,5 +1,6 @@
 //! Who may do what: the manifests' roles, and what the scenario has changed.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use aggregator::version::{KubeletEndpoint, Version};
@@ -8,6 +9,7 @@ use mocks::script::Script;
 
 use super::Site;
 use super::trust::CLIENT;
+use crate::faults;
 use crate::scenario::model::{RbacRule, RbacSubject};
 use crate::scenario::rbac_resource;
 
@@ -20,7 +22,7 @@ pub fn policy(site: &Site) -> Policy {
     if rbac.0.iter().all(|(_, rules)| rules.is_empty()) {
         if !manifest.is_empty() {
             let always = vec![(Duration::ZERO, manifest)];
-            policy.refine(Script::new(site.start, always));
+            policy.refine(Script::new(site.start, always), |_| {});
         }
         return policy;
     }
@@ -32,12 +34,24 @@ pub fn policy(site: &Site) -> Policy {
         "cluster-viewer",
         Subject::User(CLIENT.to_owned()),
     );
+    let faults: Vec<(Grant, String)> = rbac
+        .0
+        .iter()
+        .flat_map(|(_, rules)| rules)
+        .filter_map(|rule| Some((grant(rule), faults::denial(rule)?)))
+        .collect();
+    let recorder = Rc::clone(&site.recorder);
+    let decided = move |grant: &Grant| {
+        if let Some((_, fault)) = faults.iter().find(|(denied, _)| denied == grant) {
+            recorder.fault("apiserver", fault);
+        }
+    };
     let entries = rbac.0.iter();
     let grants = entries.map(|(at, rules)| {
         let rules = rules.iter().map(grant);
         (*at, manifest.iter().cloned().chain(rules).collect())
     });
-    policy.refine(Script::new(site.start, grants.collect()));
+    policy.refine(Script::new(site.start, grants.collect()), decided);
     policy
 }
 

@@ -7,7 +7,7 @@ use mocks::aggregation::{AggregationConfig, Routing, Timing};
 use mocks::apiserver::{self, ApiServerConfig, Behaviour, Policy, State, Token, User, Watches};
 use mocks::deployment_objects;
 use mocks::endpoints::{proxy, slices};
-use mocks::event::Recorder;
+use mocks::event::{Met, Recorder};
 use mocks::kubelet::{Authorizer, Review};
 use mocks::script::Script;
 use seam::{Host, Random};
@@ -127,7 +127,19 @@ impl ControlPlane {
             policy: self.policy.clone(),
             behaviour: self.behaviours[number].clone(),
             aggregation: aggregation(site, host),
+            witness: Some(site.addresses.witness),
         };
+        let (told, dialled) = (Rc::clone(&site.recorder), server.name.clone());
+        let witness = site.addresses.witness;
+        site.doors.tell(address, move |from, is_connected| {
+            if from == witness {
+                return;
+            }
+            told.met(&dialled, Met::ApiServer);
+            if is_connected {
+                told.met(&dialled, Met::ServingCertificate);
+            }
+        });
         let process = host.process();
         let recorder: Rc<dyn Recorder> = Rc::clone(&site.recorder) as Rc<dyn Recorder>;
         process.spawn(apiserver::run(

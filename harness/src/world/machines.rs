@@ -14,13 +14,13 @@ use seam::{Files, Host, Moment, Network, Random, Tasks};
 use super::names::Names;
 use super::outlook::{Outlook, Proxies, Surroundings};
 use super::{Site, paths};
-use crate::brief;
 use crate::engine::Engine;
 use crate::engine::clock::SimulatedClock;
 use crate::engine::memory_files::MemoryFiles;
 use crate::engine::path::Paths;
 use crate::engine::terrain::{ServiceRoute, Terrain};
 use crate::scenario::model::{ApiServer, ApiServerState, Clock, Timeline};
+use crate::{brief, faults};
 
 /// The machines of one world.
 pub struct Machines {
@@ -39,6 +39,18 @@ pub struct Machines {
     pub world: Host,
     /// Where service addresses lead.
     pub services: ServiceTable,
+    /// The clocks that the scenario has wrong at some time.
+    pub wrong_clocks: Vec<WrongClock>,
+}
+
+/// A clock that is wrong at some time.
+pub struct WrongClock {
+    /// The machine.
+    pub host: String,
+    /// What the fault is called.
+    pub fault: String,
+    /// The clock.
+    pub clock: Arc<SimulatedClock>,
 }
 
 /// A machine and its wall clock.
@@ -97,10 +109,10 @@ pub(super) fn build(site: &Site, terrain: &Rc<Terrain>, engine: &mut dyn Engine)
         files: Rc::default(),
     };
     let servers = site.scenario.api_servers.iter().enumerate();
-    let api_servers: Vec<Host> = servers
+    let servers: Vec<Machine> = servers
         .map(|(number, server)| {
             let ip = addresses.api_server(number).ip();
-            builder.machine(&server.name, ip, server.clock.clone()).host
+            builder.machine(&server.name, ip, server.clock.clone())
         })
         .collect();
     let clients = builder.machine("clients", addresses.clients, right()).host;
@@ -117,6 +129,8 @@ pub(super) fn build(site: &Site, terrain: &Rc<Terrain>, engine: &mut dyn Engine)
             builder.on(place, &node.name, node.clock.clone())
         })
         .collect();
+    let wrong_clocks = wrong_clocks(site, &servers, &nodes);
+    let api_servers: Vec<Host> = servers.into_iter().map(|server| server.host).collect();
     let pods = addresses.pods.iter().enumerate();
     let pods = pods
         .map(|(index, ip)| {
@@ -136,7 +150,29 @@ pub(super) fn build(site: &Site, terrain: &Rc<Terrain>, engine: &mut dyn Engine)
         pods,
         nodes,
         services: table,
+        wrong_clocks,
     }
+}
+
+fn wrong_clocks(site: &Site, servers: &[Machine], nodes: &[Machine]) -> Vec<WrongClock> {
+    let scenario = &site.scenario;
+    let of_servers = scenario.api_servers.iter().zip(servers);
+    let of_servers = of_servers.map(|(server, machine)| {
+        let fault = faults::of_server(&server.name, "clock");
+        (&server.clock, fault, machine)
+    });
+    let of_nodes = scenario.nodes.iter().zip(nodes);
+    let of_nodes =
+        of_nodes.map(|(node, machine)| (&node.clock, faults::clock(&node.group), machine));
+    let all = of_servers.chain(of_nodes);
+    let wrong = all.filter(|(clock, ..)| **clock != Clock::default());
+    wrong
+        .map(|(_, fault, machine)| WrongClock {
+            host: machine.host.name().to_owned(),
+            fault,
+            clock: Arc::clone(&machine.clock),
+        })
+        .collect()
 }
 
 struct Builder<'a> {

@@ -48,6 +48,7 @@ use seam::{Host, Moment, Random, Timestamp};
 use crate::changes::{self, Change};
 use crate::engine::Engine;
 use crate::engine::terrain::Terrain;
+use crate::faults;
 use crate::record::TraceRecorder;
 use crate::scenario::model::{Distribution, Scenario};
 use crate::seed::Seed;
@@ -135,6 +136,9 @@ impl World {
     #[must_use]
     pub fn new(site: Site, terrain: Rc<Terrain>, engine: &mut dyn Engine) -> Self {
         let machines = machines::build(&site, &terrain, engine);
+        let (plane, start) = (faults::Plane::of(&site.scenario), site.start);
+        site.recorder
+            .set_blame(move |host, what| plane.met(host, what, start.elapsed()));
         Self {
             site,
             terrain,
@@ -147,9 +151,17 @@ impl World {
         start(&self.site, &self.machines);
     }
 
-    /// Records the path rules that took effect for the first time. To be
-    /// called after each instant at which something happened.
+    /// Records the path rules that took effect for the first time, and the
+    /// wrong clocks that were read. To be called after each instant at which
+    /// something happened.
     pub fn observe(&self) {
+        for wrong in &self.machines.wrong_clocks {
+            let readings = wrong.clock.take_wrong_readings();
+            if readings > 0 {
+                let recorder = &self.site.recorder;
+                recorder.fault_times(&wrong.host, &wrong.fault, readings);
+            }
+        }
         let paths = &self.terrain.paths;
         if paths.has_new_hits() {
             for rule in paths.take_new_hits() {

@@ -24,19 +24,38 @@ use crate::engine::path::Barrier;
 use crate::engine::terrain::{ServiceRoute, Terrain};
 use crate::scenario::model::Tunnel;
 
-/// How kubelets receive dials.
+/// How kubelets receive dials, and who is told of those to others.
 #[derive(Default)]
-pub struct Doors(RefCell<BTreeMap<IpAddr, Script<KubeletBehaviour>>>);
+pub struct Doors {
+    kubelets: RefCell<BTreeMap<IpAddr, Script<KubeletBehaviour>>>,
+    told: RefCell<BTreeMap<SocketAddr, Tell>>,
+}
+
+/// Told from where a dial has come, and whether it made a connection.
+type Tell = Rc<dyn Fn(IpAddr, bool)>;
 
 impl Doors {
     /// Adds the kubelet at `ip`.
     pub fn add(&self, ip: IpAddr, behaviour: Script<KubeletBehaviour>) {
-        self.0.borrow_mut().insert(ip, behaviour);
+        self.kubelets.borrow_mut().insert(ip, behaviour);
+    }
+
+    /// Has `tell` called at each dial that reaches `address`.
+    pub fn tell(&self, address: SocketAddr, tell: impl Fn(IpAddr, bool) + 'static) {
+        self.told.borrow_mut().insert(address, Rc::new(tell));
+    }
+
+    /// A dial from `from` has reached `address`, be it refused there or not.
+    fn reached(&self, from: IpAddr, address: SocketAddr, is_connected: bool) {
+        let tell = self.told.borrow().get(&address).cloned();
+        if let Some(tell) = tell {
+            tell(from, is_connected);
+        }
     }
 
     /// Calls `with` on the behaviour of the kubelet whose port `address` is.
     fn at<T>(&self, address: SocketAddr, with: impl FnOnce(&KubeletBehaviour) -> T) -> Option<T> {
-        let doors = self.0.borrow();
+        let doors = self.kubelets.borrow();
         let behaviour = doors.get(&address.ip())?.current();
         (behaviour.port == address.port()).then(|| with(behaviour))
     }
@@ -107,10 +126,12 @@ impl Network for Outlook {
                 return Err(io::ErrorKind::ConnectionRefused.into());
             }
             let result = network.dial(address).await;
-            if let Err(error) = &result
-                && error.kind() == io::ErrorKind::ConnectionRefused
-            {
+            let error = result.as_ref().err().map(io::Error::kind);
+            if error == Some(io::ErrorKind::ConnectionRefused) {
                 surroundings.doors.refused(reached);
+            }
+            if matches!(error, None | Some(io::ErrorKind::ConnectionRefused)) {
+                surroundings.doors.reached(ip, reached, error.is_none());
             }
             result
         }

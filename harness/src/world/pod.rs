@@ -29,6 +29,7 @@ use super::trust::{SERVICE_ACCOUNT_TOKEN, TOKEN_FILE};
 use super::{Outside, Site};
 use crate::engine::clock::SimulatedClock;
 use crate::engine::memory_files::MemoryFiles;
+use crate::faults;
 use crate::record::TraceRecorder;
 use crate::scenario::model::{
     Availability, Distribution, InitContainer, MetricsServer, Probe, Scenario,
@@ -146,6 +147,7 @@ impl Factory {
         let name = host.name();
         let (scenario, limit) = (self.scenario.clone(), server.memory_limit);
         let (start, free) = (self.start, under.free);
+        let weighed = self.met(name, faults::MEMORY);
         Launcher {
             host: host.clone(),
             files: self.files(),
@@ -154,12 +156,27 @@ impl Factory {
             cluster: self.cluster.clone(),
             start_cost: server.start_cost.clone(),
             server_key: pki::ed25519_pkcs8(&format!("{}/{name}-key", self.seed.0)),
-            pace: resources::pace(&self.scenario, ordinal, name, self.seed, self.start),
-            memory: Box::new(move || MemoryGauge::new(&scenario, ordinal, limit, free, start)),
+            pace: resources::pace(
+                &self.scenario,
+                ordinal,
+                name,
+                self.seed,
+                self.start,
+                self.met(name, faults::CPU),
+            ),
+            memory: Box::new(move || {
+                MemoryGauge::new(&scenario, ordinal, limit, free, start, Rc::clone(&weighed))
+            }),
             node_low: self.node_low(ordinal, under),
             seed: self.seed,
             recorder: Rc::clone(&self.recorder),
         }
+    }
+
+    /// Counts that a fault took effect on the pod `name`.
+    fn met(&self, name: &str, fault: &'static str) -> resources::Met {
+        let (recorder, name) = (Rc::clone(&self.recorder), name.to_owned());
+        Rc::new(move || recorder.fault(&name, fault))
     }
 
     fn files(&self) -> Rc<dyn Files> {

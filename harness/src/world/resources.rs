@@ -40,7 +40,11 @@ fn current<T>(start: Moment, entries: &[(Duration, T)]) -> &T {
     &entries[next.saturating_sub(1)].1
 }
 
-/// What holds the process of pod `ordinal` up.
+/// Told each time that a setting takes effect.
+pub type Met = Rc<dyn Fn()>;
+
+/// What holds the process of pod `ordinal` up. `met` is told each time that it
+/// does.
 #[must_use]
 pub fn pace(
     scenario: &Scenario,
@@ -48,6 +52,7 @@ pub fn pace(
     name: &str,
     seed: Seed,
     start: Moment,
+    met: Met,
 ) -> Rc<dyn Pace> {
     let entries = over_time(scenario, ordinal, |server| server.cpu.clone());
     if entries.iter().all(|(_, cpu)| cpu.is_none()) {
@@ -58,6 +63,7 @@ pub fn pace(
         entries,
         request: RefCell::new(seed.stream(&format!("{name}/cpu/request"))),
         tick: RefCell::new(seed.stream(&format!("{name}/cpu/tick"))),
+        met,
     })
 }
 
@@ -67,6 +73,7 @@ struct Throttled {
     entries: Vec<(Duration, Option<Cpu>)>,
     request: RefCell<Stream>,
     tick: RefCell<Stream>,
+    met: Met,
 }
 
 impl Pace for Throttled {
@@ -76,11 +83,15 @@ impl Pace for Throttled {
         let draw = |distribution: &Distribution, random: &RefCell<Stream>| {
             distribution.sample(&mut *random.borrow_mut())
         };
-        match (current(self.start, &self.entries), work) {
+        let delay = match (current(self.start, &self.entries), work) {
             (Some(cpu), Work::Request { .. }) => draw(&cpu.request, &self.request),
             (Some(cpu), Work::Store { .. }) => draw(&cpu.tick, &self.tick),
             _ => Duration::ZERO,
+        };
+        if !delay.is_zero() {
+            (self.met)();
         }
+        delay
     }
 }
 
@@ -106,12 +117,13 @@ pub struct MemoryGauge {
     nodes: Cell<u64>,
     pods: Cell<u64>,
     ticks: Cell<u64>,
+    met: Met,
 }
 
 impl MemoryGauge {
     /// The gauge of a process of pod `ordinal` with `limit`, on a node that
     /// has `node_free` bytes for it. `None` if the scenario does not say what
-    /// the process uses.
+    /// the process uses. `met` is told each time that it is weighed.
     #[must_use]
     pub fn new(
         scenario: &Scenario,
@@ -119,6 +131,7 @@ impl MemoryGauge {
         limit: Option<u64>,
         node_free: u64,
         start: Moment,
+        met: Met,
     ) -> Option<Self> {
         let entries = over_time(scenario, ordinal, |server| server.memory);
         let says = entries.iter().any(|(_, memory)| memory.is_some());
@@ -130,6 +143,7 @@ impl MemoryGauge {
             nodes: Cell::new(0),
             pods: Cell::new(0),
             ticks: Cell::new(0),
+            met,
         })
     }
 
@@ -156,6 +170,7 @@ impl MemoryGauge {
         let Some(memory) = current(self.start, &self.entries) else {
             return Pressure::None;
         };
+        (self.met)();
         let times = |bytes: u64, count: &Cell<u64>| bytes.saturating_mul(count.get());
         let used = memory
             .base

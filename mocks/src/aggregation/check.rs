@@ -101,7 +101,13 @@ async fn attempt(context: &Context, proxy: &Proxy, api: &ApiService) -> Result<u
         headers,
         ..OutgoingRequest::get(&super::proxy::target(address, &api.service), path)
     };
-    let result = match timeout(TIMEOUT, client.send(request)).await {
+    let answer = timeout(TIMEOUT, client.send(request)).await;
+    match &answer {
+        Ok(Ok(response)) => context.met(Outcome::Status(response.status.as_u16())),
+        Ok(Err(error)) => context.met(error.outcome),
+        Err(_) => {}
+    }
+    let result = match answer {
         Err(_) => Err(failing(
             Outcome::Timeout,
             format!(

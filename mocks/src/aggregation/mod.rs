@@ -21,7 +21,7 @@ use std::time::Duration;
 use seam::{Host, Random};
 
 use crate::apiserver::{Behaviour, Sampler, responsive, uniform};
-use crate::event::{Event, Recorder};
+use crate::event::{Event, Met, Outcome, Recorder};
 use crate::pki::Identity;
 use crate::script::Script;
 use crate::store::Store;
@@ -126,6 +126,21 @@ impl Context {
 
     fn record(&self, event: Event) {
         self.recorder.record(self.process.name(), event);
+    }
+
+    /// Tells what a request to a backend that came to `outcome` has met.
+    fn met(&self, outcome: Outcome) {
+        let (verified, shown) = match outcome {
+            Outcome::Status(_) => (true, true),
+            Outcome::Tls => (true, false),
+            _ => (false, false),
+        };
+        if verified {
+            self.record(Event::Met(Met::CaBundle));
+        }
+        if shown {
+            self.record(Event::Met(Met::FrontProxy));
+        }
     }
 
     async fn informed(&self) {

@@ -18,9 +18,9 @@ use super::reply::{self, Failure};
 use super::request::{Query, RequestInfo};
 use super::resources::{self, ResourceType};
 use super::view::View;
-use super::{ApiServerConfig, Watches, health, list, openapi, responsive, reviews, watch};
+use super::{ApiServerConfig, State, Watches, health, list, openapi, responsive, reviews, watch};
 use crate::aggregation::{Aggregation, Context, Forward};
-use crate::event::{Event, Recorder};
+use crate::event::{Event, Met, Recorder};
 use crate::http_server::{Handler, Request, Response};
 use crate::store::Store;
 
@@ -95,7 +95,17 @@ impl Server {
         *self.aggregation.borrow_mut() = Some(Rc::new(aggregation));
     }
 
+    /// Tells that whoever made `request` met a part of the server.
+    fn met(&self, request: &Request, what: Met) {
+        if self.config.witness != Some(request.peer.ip()) {
+            self.recorder.record(self.process.name(), Event::Met(what));
+        }
+    }
+
     async fn answer(self: Rc<Self>, request: Request) -> Response {
+        if self.config.behaviour.current().state == State::Hang {
+            self.met(&request, Met::ApiServer);
+        }
         let query = Query::parse(request.query.as_deref().unwrap_or_default());
         let info = RequestInfo::new(request.method.as_str(), &request.path, &query);
         let is_watch = info.verb == "watch";
@@ -207,6 +217,9 @@ impl Server {
     fn groups(&self, request: &Request, parts: &[&str]) -> Result<Response, Failure> {
         let is_core = parts == ["api"];
         let aggregation = self.aggregation.borrow();
+        if aggregation.is_none() && !is_core {
+            self.met(request, Met::AggregatedPaths);
+        }
         let form = negotiate::discovery(text(request, &header::ACCEPT));
         match form.ok_or_else(Failure::not_acceptable)? {
             Discovery::Legacy if is_core => {
@@ -276,7 +289,13 @@ impl Server {
             representation,
             clock: self.process.clock(),
         };
+        if resource.plural == "configmaps" {
+            self.met(request, Met::AuthenticationConfig);
+        }
         let caches = self.config.behaviour.current().watches;
+        if info.verb == "watch" || caches == Watches::Initializing && info.verb == "list" {
+            self.met(request, Met::Watches);
+        }
         match info.verb {
             "get" => list::get(&self.store, &view, info),
             _ if caches == Watches::Initializing => {
@@ -288,15 +307,14 @@ impl Server {
             }
             _ => {
                 self.reached(query).await?;
+                let (host, recorder) = (self.process.clone(), Rc::clone(&self.recorder));
+                let server = watch::Server {
+                    store: &self.store,
+                    behaviour: &self.config.behaviour,
+                    met: Rc::new(move || recorder.record(host.name(), Event::Met(Met::Watches))),
+                };
                 let random = &mut **self.watch_timeouts.borrow_mut();
-                watch::watch(
-                    &self.store,
-                    &self.config.behaviour,
-                    view,
-                    info,
-                    query,
-                    random,
-                )
+                watch::watch(&server, view, info, query, random)
             }
         }
     }
@@ -393,6 +411,7 @@ impl Server {
         }
         let aggregation = self.aggregation.borrow().clone();
         let Some(aggregation) = aggregation else {
+            self.met(&request, Met::AggregatedPaths);
             return Err(Failure::paths_not_installed());
         };
         if !aggregation.routes.covers(&info.path) {

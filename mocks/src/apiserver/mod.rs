@@ -19,7 +19,7 @@
 //! and told to the recorder: never with silence.
 
 use std::cell::RefCell;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -93,6 +93,8 @@ pub struct ApiServerConfig {
     pub behaviour: Script<Behaviour>,
     /// The aggregation layer in its process.
     pub aggregation: AggregationConfig,
+    /// An observer that no cluster has: what it meets is not told.
+    pub witness: Option<IpAddr>,
 }
 
 /// Runs the API server until the future is dropped.

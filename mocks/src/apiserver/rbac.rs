@@ -4,6 +4,9 @@
 //! would look at each object; the roles hold what metrics-server, its users
 //! and the kubelets ask for, not everything that the real ones grant.
 
+use std::fmt;
+use std::rc::Rc;
+
 use serde_json::{Value, json};
 
 use super::roles::{ROLES, Role, Told};
@@ -81,7 +84,22 @@ pub(crate) enum Decision {
 pub struct Policy {
     bindings: Vec<Binding>,
     /// What differs from the bindings' roles, over time.
-    grants: Option<Script<Vec<Grant>>>,
+    grants: Option<Grants>,
+}
+
+/// Grants over time, and who is told of each that decides.
+#[derive(Clone)]
+struct Grants {
+    over_time: Script<Vec<Grant>>,
+    decided: Rc<dyn Fn(&Grant)>,
+}
+
+impl fmt::Debug for Grants {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Grants")
+            .field(self.over_time.current())
+            .finish()
+    }
 }
 
 /// Something that a subject may or may not do, whatever roles say: as if a
@@ -250,9 +268,12 @@ impl Policy {
     }
 
     /// Has `grants` decide before the roles do: of several about the same the
-    /// last one.
-    pub fn refine(&mut self, grants: Script<Vec<Grant>>) {
-        self.grants = Some(grants);
+    /// last one. `decided` is told each time that one does.
+    pub fn refine(&mut self, grants: Script<Vec<Grant>>, decided: impl Fn(&Grant) + 'static) {
+        self.grants = Some(Grants {
+            over_time: grants,
+            decided: Rc::new(decided),
+        });
     }
 
     /// Whether a ServiceAccount may get a subresource of nodes: what a kubelet
@@ -298,10 +319,11 @@ impl Policy {
     }
 
     fn granted(&self, user: &User, attempt: &Attempt<'_>) -> Option<&Grant> {
-        let grants = self.grants.as_ref()?.current().iter().rev();
-        let mut matching =
-            grants.filter(|grant| grant.subject.is(user) && grant.what.covers(attempt));
-        matching.next()
+        let grants = self.grants.as_ref()?;
+        let mut latest = grants.over_time.current().iter().rev();
+        let found = latest.find(|grant| grant.subject.is(user) && grant.what.covers(attempt))?;
+        (grants.decided)(found);
+        Some(found)
     }
 }
 

@@ -213,6 +213,7 @@ fn config(
                 handshakes: millis(0),
             },
         },
+        witness: None,
     }
 }
 

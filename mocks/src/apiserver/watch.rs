@@ -39,14 +39,21 @@ const MIN_TIMEOUT: Duration = Duration::from_secs(1800);
 /// Initial events are sent in pieces of about this many bytes.
 const PIECE: usize = 32 * 1024;
 
+/// What a watch needs of its server.
+pub(crate) struct Server<'a> {
+    pub(crate) store: &'a Store,
+    pub(crate) behaviour: &'a Script<Behaviour>,
+    /// Told each time that a watch is kept from telling, or ended.
+    pub(crate) met: Rc<dyn Fn()>,
+}
+
 /// Answers a WATCH with a stream of events. A client that does not read falls
 /// behind; some time after more has happened than the history holds its watch
 /// ends, as a watch cache ends one that it cannot hand an event in time.
 ///
 /// Source: apiserver `pkg/storage/cacher/cache_watcher.go: add`.
 pub(crate) fn watch(
-    store: &Store,
-    behaviour: &Script<Behaviour>,
+    server: &Server<'_>,
     view: View,
     info: &RequestInfo,
     query: &Query,
@@ -71,8 +78,9 @@ pub(crate) fn watch(
         initial: VecDeque::new(),
         pieces: VecDeque::new(),
         live: None,
-        store: store.clone(),
-        behaviour: behaviour.clone(),
+        store: server.store.clone(),
+        behaviour: server.behaviour.clone(),
+        met: Rc::clone(&server.met),
         form,
         end,
         bookmark: query
@@ -140,6 +148,7 @@ struct Events {
     live: Option<Watch>,
     store: Store,
     behaviour: Script<Behaviour>,
+    met: Rc<dyn Fn()>,
     form: Form,
     end: Instant,
     bookmark: Option<Instant>,
@@ -182,6 +191,9 @@ impl Events {
     async fn next(&mut self) -> Option<Bytes> {
         loop {
             super::behaviour::responsive(&self.behaviour).await;
+            if self.behaviour.current().watches == Watches::Silent {
+                (self.met)();
+            }
             super::behaviour::told(&self.behaviour).await;
             if let Some(piece) = self.initial_piece().or_else(|| self.pieces.pop_front()) {
                 return Some(piece);
@@ -190,7 +202,10 @@ impl Events {
             let change = self.live.as_mut()?.next_unless_behind();
             let change = tokio::time::timeout_at(wake, change);
             match before_change(&self.behaviour, change).await {
-                None if self.behaviour.current().watches == Watches::Initializing => return None,
+                None if self.behaviour.current().watches == Watches::Initializing => {
+                    (self.met)();
+                    return None;
+                }
                 // Something else became of the API server.
                 None => {}
                 Some(Ok(Some(change))) => self.tell(&change),

@@ -15,7 +15,7 @@ use super::prepare::{image_present, prepare};
 use super::state::Ended;
 use super::timing::Delays;
 use super::{Command, End, Exit, ProbeKind, RunningContainer, Shared, prober, status};
-use crate::event::Event;
+use crate::event::{Event, Met};
 
 /// The shortest grace period that a container gets.
 /// Source: `kuberuntime_container.go minimumGracePeriodInSeconds`.
@@ -313,6 +313,11 @@ async fn next_order(
 impl Shared {
     fn record(&self, event: Event) {
         self.recorder.record(self.recorded_as(), event);
+    }
+
+    /// Tells that the pod met a part of the world.
+    pub(super) fn met(&self, what: Met) {
+        self.record(Event::Met(what));
     }
 
     /// Tells that `container` waits to be started again.

@@ -12,6 +12,7 @@ use super::backoff::{CrashLoop, Decision};
 use super::events::go_duration;
 use super::timing::Delays;
 use super::{InitContainer, Shared};
+use crate::event::Met;
 
 /// A worker that found the network not ready looks again after this, times
 /// its jitter. Source: `pkg/kubelet/pod_workers.go backOffOnTransientErrorPeriod`.
@@ -52,6 +53,7 @@ pub(super) async fn prepare(shared: &Shared) {
 /// A pod in its node's network waits for none.
 async fn network(shared: &Shared, delays: &mut Delays) {
     while !shared.config.host_network && !shared.config.network.now() {
+        shared.met(Met::Network);
         shared.events.warning("NetworkNotReady", NETWORK_NOT_READY);
         sleep(delays.requeue(NETWORK_RETRY)).await;
     }
@@ -67,13 +69,15 @@ async fn init_container(shared: &Shared, container: &InitContainer, delays: &mut
         shared.belief.init_started(shared.node.now());
         sleep(container.runs).await;
         if run == container.failures {
-            if let Some(until) = container.until {
+            if let Some(until) = container.until.filter(|until| !until.is_past()) {
+                shared.met(Met::InitContainer);
                 until.come().await;
             }
             sleep(delays.unnoticed()).await;
             shared.belief.init_succeeded(name, shared.node.now());
             return;
         }
+        shared.met(Met::InitContainer);
         let exited = Some(shared.node.now());
         sleep(delays.unnoticed()).await;
         while let Decision::Wait { nominal, remaining } = backoff.decide(exited, shared.node.now())
@@ -119,6 +123,7 @@ async fn image(shared: &Shared, delays: &mut Delays) {
 async fn pull_failed(shared: &Shared, delays: &mut Delays, wait: Duration) {
     let image = &shared.config.image;
     let failed = Instant::now();
+    shared.met(Met::Image);
     shared.events.warning(
         "Failed",
         format!("Failed to pull image \"{image}\": {PULL_ERROR}"),

@@ -330,5 +330,6 @@ fn config(host: &Host, trust: &Trust, address: SocketAddr) -> ApiServerConfig {
             resync_phase: Duration::ZERO,
             timing: Timing::observed(host),
         },
+        witness: None,
     }
 }

@@ -120,10 +120,11 @@ async fn grants_decide_before_roles_and_change_over_time() {
     let denied = vec![grant("metrics", false), grant("stats", true), path];
     let later = tokio::time::Duration::from_secs(40);
     let mut policy = Policy::new();
-    policy.refine(Script::new(
-        tokio::time::Instant::now(),
-        vec![(tokio::time::Duration::ZERO, denied), (later, Vec::new())],
-    ));
+    let over_time = vec![(tokio::time::Duration::ZERO, denied), (later, Vec::new())];
+    let over_time = Script::new(tokio::time::Instant::now(), over_time);
+    let decided = Rc::new(std::cell::Cell::new(0));
+    let told = Rc::clone(&decided);
+    policy.refine(over_time, move |_| told.set(told.get() + 1));
     let may = |policy: &Policy, what| policy.may_get_nodes("kube-system", "metrics-server", what);
     assert_eq!(
         (may(&policy, "metrics"), may(&policy, "stats")),
@@ -139,6 +140,7 @@ async fn grants_decide_before_roles_and_change_over_time() {
     tokio::time::advance(later).await;
     assert!(may(&policy, "metrics"), "the role has it again");
     assert_ne!(policy.authorize(&anonymous, &livez), Decision::Denied);
+    assert_eq!(decided.get(), 3, "roles decided the rest");
 }
 
 #[test]

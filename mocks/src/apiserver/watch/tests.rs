@@ -49,7 +49,12 @@ impl Client {
             representation,
             clock: TestClock::new(),
         };
-        let response = watch(store, &always_up(), view, &info, &query, &mut Zero)?;
+        let server = Server {
+            store,
+            behaviour: &always_up(),
+            met: Rc::new(|| {}),
+        };
+        let response = watch(&server, view, &info, &query, &mut Zero)?;
         let Body::Stream(stream) = response.body else {
             panic!("watches are streamed")
         };
