@@ -44,6 +44,16 @@ pub fn of(scenario: &Scenario) -> Vec<Change> {
             .collect();
         change(at, "world", format!("network: {}", words.join(", ")))
     }));
+    changes.extend(pairs(&scenario.dns.0).map(|(at, before, after)| {
+        let records = before.records != after.records || before.default != after.default;
+        let parts = [
+            ("answers", records),
+            ("latency", before.latency != after.latency),
+        ];
+        let words = parts.iter().filter(|(_, differs)| *differs);
+        let words: Vec<String> = words.map(|(part, _)| format!("new {part}")).collect();
+        change(at, "world", format!("dns: {}", words.join(", ")))
+    }));
     changes.extend(scenario.actions.iter().map(|action| Change {
         action: Some(action.clone()),
         ..change(action.at, "world", action_words(scenario, action))
@@ -87,6 +97,13 @@ fn server_changes(scenario: &Scenario) -> Vec<Change> {
         };
         if cpu(server) != cpu(before) {
             words.push("new cpu".to_owned());
+        }
+        let dns = |server: &MetricsServer| -> Vec<_> {
+            let each = server.per_replica.values();
+            each.map(|one| one.dns.clone()).collect()
+        };
+        if dns(server) != dns(before) {
+            words.push("new dns".to_owned());
         }
         if server.memory != before.memory {
             words.push("new memory".to_owned());

@@ -56,6 +56,9 @@ pub fn clock(group: &str) -> String {
     format!("nodes.{group}.clock")
 }
 
+/// The fault that the clock of the clients' machine is wrong.
+pub const CLIENTS_CLOCK: &str = "clients.clock";
+
 /// The fault that a name does not resolve.
 #[must_use]
 pub fn dns(name: &str) -> String {
@@ -71,7 +74,20 @@ pub fn of(scenario: &Scenario) -> Vec<String> {
     let mut faults: BTreeSet<String> = nodes.flat_map(|node| of_node(node, until)).collect();
     faults.extend(Plane::of(scenario).faults(until));
     faults.extend(server::faults(scenario).map(str::to_owned));
-    for (_, settings) in &scenario.dns.0 {
+    if scenario.clients != Clock::default() {
+        faults.insert(CLIENTS_CLOCK.to_owned());
+    }
+    let changes = scenario.metrics_server_changes.iter();
+    let servers =
+        std::iter::once(&scenario.metrics_server).chain(changes.map(|(_, server)| server));
+    let pods = servers
+        .flat_map(|server| server.per_replica.keys())
+        .copied();
+    let pods: BTreeSet<u32> = pods.chain([0]).collect();
+    let seen = pods
+        .iter()
+        .flat_map(|ordinal| scenario.dns_of_pod(*ordinal).0);
+    for (_, settings) in seen {
         let fails = |answer: &Answer| !matches!(answer, Answer::Addresses(_));
         let records = settings.records.iter();
         faults.extend(

@@ -84,6 +84,8 @@ fn faults_of_machines_and_clocks() {
     let node = |clock: &str| format!("nodes: {{a: {{}}, b: {{clock: {{{clock}}}}}}}");
     let never = "steps: [{at: 59.999s, by: 10m}]";
     check("nodes.b.clock", &node("offset: 10m"), &node(never));
+    let clients = |clock: &str| format!("clients: {{clock: {{{clock}}}}}");
+    check("clients.clock", &clients("offset: 1h"), &clients(never));
     let server = |clock: &str| format!("apiServer: {{clock: {{{clock}}}}}");
     check("apiServer.clock", &server("offset: 1h"), &server(never));
 }
@@ -103,6 +105,13 @@ fn faults_of_names() {
             &dns(&records, "InternalIP"),
         );
     }
+    let of_one = |order: &str| {
+        format!(
+            "metricsServer: {{args: [--kubelet-preferred-address-types={order}], replicas: 2, podAntiAffinity: null, \
+             perReplica: {{metrics-server-2: {{dns: {{records: {{a: SERVFAIL}}}}}}}}}}\ndns: {{records: {{a: 10.0.0.1}}}}"
+        )
+    };
+    check("dns.a", &of_one("Hostname"), &of_one("InternalIP"));
     let default = "default: SERVFAIL";
     check(
         "dns.default",
@@ -254,4 +263,10 @@ fn network_rules() {
         )
     };
     check("network.cut", &rule("metrics-server"), &rule("a"));
+    // There is no second pod.
+    check(
+        "network.cut",
+        &rule("metrics-server-1"),
+        &rule("metrics-server-2"),
+    );
 }

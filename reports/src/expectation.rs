@@ -23,11 +23,13 @@ pub use condition::{Condition, Mode};
 pub use happening::{Happening, Measure, Window};
 pub use served::{Listed, Service};
 
+use crate::case::Case;
 use crate::explanation::Explanation;
-use crate::milestone::{Milestone, Milestones};
+use crate::milestone::{Milestone, Milestones, milestones, origin_ns};
+use crate::replica::{alone, restarts};
 use crate::trace::Trace;
 use crate::units::{counted, duration};
-use crate::verdict::Verdict;
+use crate::verdict::{Verdict, verdict};
 
 /// What must hold, and where the scenario says so.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,6 +93,13 @@ pub enum Claim {
         /// The setting that governs it, by its name or the beginning of it;
         /// any when absent.
         setting: Option<String>,
+    },
+    /// A claim about one pod, as if there were no other.
+    OfReplica {
+        /// Its number, from 1 in order of creation.
+        ordinal: u32,
+        /// What must hold of it.
+        claim: Box<Claim>,
     },
     /// A condition holds.
     Holds {
@@ -171,6 +180,8 @@ impl ExpectationResult {
 /// What claims are held against.
 #[derive(Debug, Clone, Copy)]
 pub struct Evidence<'a> {
+    /// What the scenario is.
+    pub case: &'a Case,
     /// What happened.
     pub trace: &'a Trace,
     /// When each stage was reached.
@@ -190,7 +201,21 @@ pub struct Evidence<'a> {
 /// Holds one claim against what happened.
 #[must_use]
 pub fn evaluate(expectation: &Expectation, evidence: &Evidence<'_>) -> ExpectationResult {
-    let weighed = match &expectation.claim {
+    let weighed = weigh(&expectation.claim, evidence);
+    ExpectationResult {
+        subject: weighed.subject,
+        outcome: weighed.outcome,
+        got: weighed.got,
+        want: weighed.want,
+        by: weighed.by,
+        line: expectation.line,
+        column: expectation.column,
+        across_runs: expectation.claim.is_about_all_runs(),
+    }
+}
+
+fn weigh(claim: &Claim, evidence: &Evidence<'_>) -> Weighed {
+    match claim {
         Claim::Verdict(word) => weigh_verdict(word, evidence),
         Claim::Milestone { name, bounds } => weigh_milestone(name, *bounds, evidence),
         Claim::NoMilestone(name) => weigh_no_milestone(name, evidence),
@@ -214,17 +239,33 @@ pub fn evaluate(expectation: &Expectation, evidence: &Evidence<'_>) -> Expectati
             mode,
             window,
         } => condition::weigh(*mode, condition, *window, evidence),
-    };
-    ExpectationResult {
-        subject: weighed.subject,
-        outcome: weighed.outcome,
-        got: weighed.got,
-        want: weighed.want,
-        by: weighed.by,
-        line: expectation.line,
-        column: expectation.column,
-        across_runs: expectation.claim.is_about_all_runs(),
+        Claim::OfReplica { ordinal, claim } => weigh_of_replica(*ordinal, claim, evidence),
     }
+}
+
+fn weigh_of_replica(ordinal: u32, claim: &Claim, evidence: &Evidence<'_>) -> Weighed {
+    let name = format!("metrics-server-{ordinal}");
+    let Some(trace) = alone(evidence.trace, ordinal) else {
+        let got = "there was no such pod".to_owned();
+        return Weighed::inconclusive(name, got, "a pod to look at".to_owned());
+    };
+    let milestones = milestones(evidence.case, &trace);
+    let origin_ns = origin_ns(&trace);
+    let end = trace.records.last().map_or(0, |record| record.t);
+    let mut weighed = weigh(
+        claim,
+        &Evidence {
+            verdict: verdict(evidence.case, &trace, &milestones).verdict,
+            restarts: restarts(&trace),
+            observed_ns: end.saturating_sub(origin_ns),
+            trace: &trace,
+            milestones: &milestones,
+            origin_ns,
+            ..*evidence
+        },
+    );
+    weighed.subject = format!("{name}: {}", weighed.subject);
+    weighed
 }
 
 fn weigh_verdict(word: &str, evidence: &Evidence<'_>) -> Weighed {

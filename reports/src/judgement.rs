@@ -102,6 +102,7 @@ pub fn judge_knowing(case: &Case, trace: &Trace, seed: u64, behind: &[Cause]) ->
     });
     explanation.causes.extend_from_slice(behind);
     let evidence = Evidence {
+        case,
         trace,
         milestones: &milestones,
         verdict: finding.verdict,

@@ -137,6 +137,18 @@ fn until_ended(mut trace: Trace) -> Trace {
     trace
 }
 
+/// What concerns pod number `ordinal`, as if there were no other, up to where
+/// it was deleted, evicted or lost. `None` if there was no such pod.
+pub(crate) fn alone(trace: &Trace, ordinal: u32) -> Option<Trace> {
+    if !names_pods(trace) {
+        return (ordinal == 1).then(|| trace.clone());
+    }
+    let pods = pods(trace);
+    let name = format!("metrics-server-{ordinal}");
+    let is_there = pods.iter().any(|pod| pod.name == name);
+    is_there.then(|| until_ended(only(trace, &pods, |pod| pod.name == name)))
+}
+
 /// What became of each pod; empty for a trace of a single one.
 #[must_use]
 pub fn replicas(case: &Case, trace: &Trace) -> Vec<ReplicaReport> {

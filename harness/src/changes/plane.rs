@@ -52,11 +52,13 @@ pub(super) fn changes(scenario: &Scenario) -> Vec<Change> {
             say(at, format!("{object} deleted"));
         }
     }
-    let steps = scenario.api_servers.iter().flat_map(|server| {
-        let steps = server.clock.steps.iter();
-        steps.map(|(at, by)| Change {
+    let servers = scenario.api_servers.iter();
+    let machines = servers.map(|server| (server.name.as_str(), &server.clock));
+    let machines = machines.chain([("clients", &scenario.clients)]);
+    let steps = machines.flat_map(|(name, clock)| {
+        clock.steps.iter().map(move |(at, by)| Change {
             clock_step_ns: Some(*by),
-            ..change(*at, &server.name, "clock stepped".to_owned())
+            ..change(*at, name, "clock stepped".to_owned())
         })
     });
     changes.extend(steps);

@@ -8,6 +8,7 @@ use super::diagnostic::Diagnostic;
 use super::model::{Awaited, Consumer, ConsumerKind};
 use super::shape::{Key, Kind, Shape, Word};
 use super::suggest::{choice, nearest};
+use super::tree::Node;
 use super::vocabulary::{OBSERVERS, names};
 
 /// `consumers`: who uses the metrics API, by name.
@@ -127,6 +128,16 @@ pub(crate) struct Reader<'a> {
     /// Keys of `apiServers`; empty if there is one.
     pub(crate) api_servers: &'a [String],
     pub(crate) until: Option<Duration>,
+}
+
+/// The names of all consumers, also of those that come later.
+pub(crate) fn all_names(scenario: &Node) -> Vec<String> {
+    let changes = scenario.entry("changes");
+    let changes = changes.map_or(&[][..], |changes| changes.value.items());
+    let layers = std::iter::once(scenario).chain(changes.iter().map(|change| &**change));
+    let consumers = layers.filter_map(|layer| layer.entry("consumers"));
+    let entries = consumers.flat_map(|consumers| consumers.value.entries());
+    entries.map(|entry| entry.key.to_string()).collect()
 }
 
 impl Reader<'_> {

@@ -10,8 +10,9 @@ use mocks::deployment::{Amount, Budget, Strategy};
 use super::code::Code;
 use super::decoder::{Decoder, Item};
 use super::diagnostic::Diagnostic;
+use super::dns::{self, DNS};
 use super::fleet::Fleet;
-use super::model::MetricsServer;
+use super::model::{DnsRefinement, MetricsServer};
 use super::pods::{METRICS_SERVER, MOST_PODS};
 use super::resources::{CPU, MEMORY};
 use super::server::{self, POD_START, START_COST};
@@ -117,6 +118,12 @@ pub(crate) static REPLICA: Shape = Shape::new(
             Kind::Mapping(&MEMORY),
             "{base: 150Mi}",
             "What its process uses of its memory.",
+        ),
+        Key::optional(
+            "dns",
+            Kind::Mapping(&DNS),
+            "{default: SERVFAIL}",
+            "How names resolve for it, on top of what `dns` says.",
         ),
     ],
 );
@@ -243,7 +250,7 @@ pub(crate) fn per_replica(
     fleet: &Fleet,
     until: Option<Duration>,
 ) -> Option<BTreeMap<u32, MetricsServer>> {
-    let common = without_per_replica(whole);
+    let common = without(whole, "perReplica");
     let named = decoder.named(item)?;
     let read: Vec<Option<(u32, MetricsServer)>> = named
         .into_iter()
@@ -258,6 +265,7 @@ pub(crate) fn per_replica(
             };
             let before = decoder.count();
             let mut object = decoder.object(pod, &REPLICA)?;
+            let dns = object.or(decoder, "dns", DnsRefinement::default(), dns::refinement);
             for key in REPLICA.names() {
                 object.item(key);
             }
@@ -265,20 +273,26 @@ pub(crate) fn per_replica(
             if decoder.count() > before {
                 return None;
             }
-            let refined = overlay(&common, pod.node);
+            let refined = overlay(&common, &without(pod.node, "dns"));
             let refined = Item::named("metricsServer", pod.key_span(), &refined);
             let server = server::metrics_server(decoder, refined, fleet, until)?;
-            Some((ordinal, server))
+            Some((
+                ordinal,
+                MetricsServer {
+                    dns: dns?,
+                    ..server
+                },
+            ))
         })
         .collect();
     read.into_iter().collect()
 }
 
-fn without_per_replica(whole: &Rc<Node>) -> Rc<Node> {
+fn without(whole: &Rc<Node>, key: &str) -> Rc<Node> {
     let entries: Vec<Entry> = whole
         .entries()
         .iter()
-        .filter(|entry| &*entry.key != "perReplica")
+        .filter(|entry| &*entry.key != key)
         .cloned()
         .collect();
     Rc::new(Node {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::code::Code;
 use super::decoder::{Decoder, Item};
 use super::diagnostic::Diagnostic;
-use super::model::{Answer, Distribution, Dns};
+use super::model::{Answer, Distribution, Dns, DnsRefinement};
 use super::scalars::DISTRIBUTION;
 use super::shape::{Key, Kind, Shape};
 
@@ -50,20 +50,25 @@ static ANSWERS: [Kind; 3] = [
 
 /// Reads `dns`; nothing is a name server that knows no node.
 pub(crate) fn dns(decoder: &mut Decoder, item: Item<'_>) -> Option<Dns> {
+    let usual = Dns {
+        records: BTreeMap::new(),
+        default: Answer::NoSuchHost,
+        latency: Distribution::Constant(Duration::ZERO),
+    };
     if item.node.is_null() {
-        return Some(Dns {
-            records: BTreeMap::new(),
-            default: Answer::NoSuchHost,
-            latency: Distribution::Constant(Duration::ZERO),
-        });
+        return Some(usual);
     }
+    refinement(decoder, item).map(|said| usual.refined(&said))
+}
+
+/// Reads what differs of a name server.
+pub(crate) fn refinement(decoder: &mut Decoder, item: Item<'_>) -> Option<DnsRefinement> {
     let mut object = decoder.object(item, &DNS)?;
     let records = object.or(decoder, "records", BTreeMap::new(), records);
-    let default = object.or(decoder, "default", Answer::NoSuchHost, answer);
-    let none = Distribution::Constant(Duration::ZERO);
-    let latency = object.or(decoder, "latency", none, Decoder::distribution);
+    let default = object.optional(decoder, "default", answer);
+    let latency = object.optional(decoder, "latency", Decoder::distribution);
     object.finish(decoder);
-    Some(Dns {
+    Some(DnsRefinement {
         records: records?,
         default: default?,
         latency: latency?,

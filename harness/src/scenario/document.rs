@@ -10,8 +10,9 @@ use super::api_server::API_SERVER;
 use sha2::{Digest, Sha256};
 
 use super::changes::{self, Change};
+use super::clock::{self, CLOCK};
 use super::code::Code;
-use super::consumers::CONSUMERS;
+use super::consumers::{self, CONSUMERS};
 use super::decoder::{Decoder, Item, Object, SCENARIO, note_duplicate_keys};
 use super::deployment;
 use super::diagnostic::{Diagnostic, Diagnostics};
@@ -20,7 +21,9 @@ use super::expect;
 use super::fleet::Fleet;
 use super::layers::lay;
 use super::manifest;
-use super::model::{Action, ActionKind, Cluster, Expectation, MetricsServer, Scenario, Timeline};
+use super::model::{
+    Action, ActionKind, Clock, Cluster, Expectation, MetricsServer, Scenario, Timeline,
+};
 use super::network::{self, NETWORK};
 use super::node::Decoded;
 use super::node::NODE;
@@ -177,6 +180,13 @@ pub(crate) static SCENARIO_SHAPE: Shape = Shape::new(
             "Who uses the metrics API, each with a name. `null` removes one.",
         ),
         Key::optional(
+            "clients",
+            Kind::Mapping(&CLIENTS),
+            "{clock: {offset: -10m}}",
+            "The machine of those who use `kubectl`, and of discovery clients.",
+        )
+        .fixed("`clock.steps` moves its clock"),
+        Key::optional(
             "actions",
             Kind::List(&Kind::Mapping(&ACTION)),
             "[{at: 55s, kill: metrics-server}]",
@@ -224,6 +234,17 @@ static METADATA: Shape = Shape::new(
             "Where the incident or the figures come from.",
         ),
     ],
+);
+
+static CLIENTS: Shape = Shape::new(
+    "Clients",
+    "The machine of those who use `kubectl`, and of discovery clients. Controllers run beside an API server.",
+    &[Key::optional(
+        "clock",
+        Kind::Mapping(&CLOCK),
+        "{offset: -10m}",
+        "Its wall clock. Missing: right.",
+    )],
 );
 
 static ACTION: Shape = Shape::new(
@@ -400,6 +421,7 @@ fn decode(
         seeds: head.seeds,
         epoch_unix_ns: head.epoch_unix_ns,
         cluster: parts.cluster?,
+        clients: parts.clients?,
         metrics_server,
         metrics_server_changes: over_time.metrics_server,
         nodes: changes::nodes(&parts.nodes, over_time.nodes, until),
@@ -464,6 +486,7 @@ struct Parts {
     /// checked.
     nodes: Fleet,
     cluster: Option<Cluster>,
+    clients: Option<Clock>,
     metrics_server: Option<MetricsServer>,
     actions: Option<Timed<Action>>,
     expectations: Option<Vec<Expectation>>,
@@ -488,10 +511,20 @@ fn parts(
     let metrics_server = object.required(decoder, "metricsServer", |decoder, item| {
         server::metrics_server(decoder, item, &nodes, until)
     });
+    let clients = object.or(decoder, "clients", Clock::default(), |decoder, item| {
+        let mut object = decoder.object(item, &CLIENTS)?;
+        let clock = object.or(decoder, "clock", Clock::default(), |decoder, item| {
+            clock::clock(decoder, item, until)
+        });
+        object.finish(decoder);
+        clock
+    });
+    let consumers = consumers::all_names(merged);
     let timings = timing::Reader {
         sources,
         until,
         moments,
+        consumers: &consumers,
     };
     let actions = object.or(decoder, "actions", Timed::default(), |decoder, item| {
         actions(decoder, item, &nodes, timings)
@@ -500,6 +533,7 @@ fn parts(
         sources,
         until,
         fleet: &nodes,
+        consumers: &consumers,
     };
     let expectations = object.or(decoder, "expect", Vec::new(), |decoder, item| {
         reader.expectations(decoder, item)
@@ -520,6 +554,7 @@ fn parts(
         until,
         nodes,
         cluster,
+        clients,
         metrics_server,
         actions,
         expectations,

@@ -2,12 +2,15 @@
 //!
 //! - `happenings`: answers, log lines, Events and exits;
 //! - `served`: nodes and pods;
+//! - `replicas`: single pods of metrics-server;
 //! - `conditions`: what holds always, eventually, never, sometimes; causes.
 
 mod conditions;
 mod happenings;
+mod replicas;
 mod served;
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use reports::expectation::{Bounds, Mode};
@@ -20,6 +23,7 @@ use super::model::{Claim, Expectation};
 use super::shape::{Choice, Key, Kind, Shape, Word, keys_of};
 use super::source::Sources;
 use super::suggest::choice;
+use super::tree::{Node, Value};
 use super::values::show_duration;
 use super::vocabulary::{FAILURES, MILESTONES, OBSERVERS, VERDICTS, names};
 
@@ -65,7 +69,7 @@ pub(crate) static EXPECT: Shape = Shape::new(
         ),
         Key::optional(
             "outcomes",
-            Kind::Mapping(&OUTCOMES),
+            Kind::Named("an observer as in `responses`", &OUTCOMES),
             "{readiness-probe: [500, 200]}",
             "What somebody gets at all, in any order, and nothing else.",
         ),
@@ -141,6 +145,12 @@ pub(crate) static EXPECT: Shape = Shape::new(
             "[{readyz: 200}]",
             "What holds at some moment in at least one of the scenario's runs.",
         ),
+        Key::optional(
+            "perReplica",
+            Kind::Named("a pod, as `metrics-server-2`", &replicas::REPLICA),
+            "{metrics-server-2: {timeToReady: {max: 60s}, restarts: 0}}",
+            "What must hold of single pods, each taken as if there were no other. Times count from the start of its own process.",
+        ),
     ],
 );
 
@@ -167,16 +177,8 @@ static MILESTONES_SHAPE: Shape = Shape::new(
 );
 static MILESTONE_KEYS: [Key; MILESTONES.len()] = keys_of(&MILESTONES, MILESTONE, "{max: 60s}");
 
-static OUTCOMES: Shape = Shape::new(
-    "Outcomes",
-    "The set of status codes and failures that each observer gets.",
-    &OUTCOME_KEYS,
-);
-static OUTCOME_KEYS: [Key; OBSERVERS.len()] = keys_of(
-    &OBSERVERS,
-    Kind::List(&Kind::Outcome),
-    "[refused, 500, 200]",
-);
+/// What somebody gets.
+static OUTCOMES: Kind = Kind::List(&Kind::Outcome);
 
 const RESTARTS_OR_BOUNDS: Kind = Kind::OneOf(&RESTARTS_KINDS);
 static RESTARTS_KINDS: [Kind; 2] = [RESTARTS, Kind::Mapping(&COUNT_BOUNDS)];
@@ -220,6 +222,8 @@ pub(crate) struct Reader<'a> {
     pub(crate) sources: &'a Sources,
     pub(crate) until: Option<Duration>,
     pub(crate) fleet: &'a Fleet,
+    /// The names of consumers.
+    pub(crate) consumers: &'a [String],
 }
 
 impl Reader<'_> {
@@ -231,19 +235,30 @@ impl Reader<'_> {
     ) -> Option<Vec<Expectation>> {
         let mut object = decoder.object(item, &EXPECT)?;
         let mut found = Found::default();
-        self.times(decoder, &mut object, &mut found);
+        let times = ["timeToReady", "timeToFirstApi200"];
+        self.times(decoder, &mut object, &times, &mut found);
         self.happenings(decoder, &mut object, &mut found);
         self.reasons(decoder, &mut object, &mut found);
+        self.conditions_over_time(decoder, &mut object, &MODES, &mut found);
+        found.keep(object.optional(decoder, "perReplica", |decoder, item| {
+            self.replicas(decoder, item)
+        }));
         object.finish(decoder);
         (!found.mistaken).then_some(found.expectations)
     }
 
-    fn times(&self, decoder: &mut Decoder, object: &mut Object<'_>, found: &mut Found) {
+    fn times(
+        &self,
+        decoder: &mut Decoder,
+        object: &mut Object<'_>,
+        times: &[&'static str],
+        found: &mut Found,
+    ) {
         found.keep(object.optional(decoder, "verdict", |decoder, item| {
             let verdict = word(decoder, item, "a verdict", &VERDICTS)?;
             Some(vec![self.at(item, Claim::Verdict(verdict))])
         }));
-        for key in ["timeToReady", "timeToFirstApi200"] {
+        for key in times {
             found.keep(object.optional(decoder, key, |decoder, item| {
                 self.milestone(decoder, item, key)
                     .map(|expectation| vec![expectation])
@@ -277,9 +292,18 @@ impl Reader<'_> {
         found.keep(object.optional(decoder, "causes", |decoder, item| {
             self.causes(decoder, item)
         }));
-        for (key, mode) in MODES {
+    }
+
+    fn conditions_over_time(
+        &self,
+        decoder: &mut Decoder,
+        object: &mut Object<'_>,
+        modes: &[(&'static str, Mode)],
+        found: &mut Found,
+    ) {
+        for (key, mode) in modes {
             found.keep(object.optional(decoder, key, |decoder, item| {
-                decoder.list(item, |decoder, item| self.condition(decoder, item, mode))
+                decoder.list(item, |decoder, item| self.condition(decoder, item, *mode))
             }));
         }
     }
@@ -346,18 +370,22 @@ impl Reader<'_> {
     }
 
     fn outcomes(&self, decoder: &mut Decoder, item: Item<'_>) -> Option<Vec<Expectation>> {
-        let mut object = decoder.object(item, &OUTCOMES)?;
-        let mut read = Vec::new();
-        for key in names(&OBSERVERS) {
-            read.push(object.optional(decoder, key, |decoder, item| {
-                let outcomes = decoder.list(item, outcome)?;
-                let observer = key.to_owned();
-                Some(self.at(item, Claim::Outcomes { observer, outcomes }))
-            }));
-        }
-        object.finish(decoder);
-        let read: Vec<Option<Expectation>> = read.into_iter().collect::<Option<_>>()?;
-        Some(read.into_iter().flatten().collect())
+        let read = decoder.named(item)?.into_iter().map(|entry| {
+            let name = Rc::new(Node {
+                span: entry.key_span(),
+                value: Value::Scalar {
+                    text: entry.name.into(),
+                    quoted: true,
+                },
+            });
+            let name = Item::named(entry.name, entry.key_span(), &name);
+            let observer = observer(decoder, name, self.consumers);
+            let outcomes = decoder.list(entry, outcome)?;
+            let observer = observer?;
+            Some(self.at(entry, Claim::Outcomes { observer, outcomes }))
+        });
+        let read: Vec<Option<Expectation>> = read.collect();
+        read.into_iter().collect()
     }
 }
 
@@ -370,8 +398,20 @@ fn word(decoder: &mut Decoder, item: Item<'_>, what: &str, words: &[Word]) -> Op
     None
 }
 
-pub(crate) fn observer(decoder: &mut Decoder, item: Item<'_>) -> Option<String> {
-    word(decoder, item, "an observer", &OBSERVERS)
+/// Somebody of every cluster, or a consumer of this scenario.
+pub(crate) fn observer(
+    decoder: &mut Decoder,
+    item: Item<'_>,
+    consumers: &[String],
+) -> Option<String> {
+    let own: Vec<&str> = consumers.iter().map(String::as_str).collect();
+    let known = || OBSERVERS.iter().map(|(name, _)| *name).chain(own.clone());
+    let text = decoder.text(item)?;
+    if known().any(|name| name == text) {
+        return Some(text.to_owned());
+    }
+    decoder.unknown(Code::UnknownWord, item, "an observer", known());
+    None
 }
 
 /// A status code, or the word for a request without one.

@@ -27,7 +27,7 @@ pub use control_plane::{
     Consumer, ConsumerKind, FrontProxy, FrontProxyIssuer, RbacRule, RbacSubject, Service,
     ServiceReference, ServingCertificate, TargetPort, Watches,
 };
-pub use dns::{Answer, Dns};
+pub use dns::{Answer, Dns, DnsRefinement};
 pub use kubelet::{
     Access, Attempt, Endpoint, Flaw, FlawKind, Kubelet, KubeletPlan, KubeletState, Latency,
     Payload, Timestamps,
@@ -65,6 +65,8 @@ pub struct Scenario {
     pub epoch_unix_ns: i64,
     /// The address ranges of pods and Services.
     pub cluster: Cluster,
+    /// The wall clock of the machine of `kubectl` and discovery clients.
+    pub clients: Clock,
     /// metrics-server and its pod.
     pub metrics_server: MetricsServer,
     /// metrics-server's settings from later times on. What concerns the pod
@@ -194,6 +196,8 @@ pub struct MetricsServer {
     pub anti_affinity: bool,
     /// What refines single pods, by their number from 1: the whole settings.
     pub per_replica: BTreeMap<u32, MetricsServer>,
+    /// What differs of the name server for this pod.
+    pub dns: DnsRefinement,
     /// `containerPort` of the port named `https`; the secure port if absent.
     pub container_port: Option<u16>,
     /// What a starved processor adds to the process's work.

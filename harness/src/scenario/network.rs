@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::code::Code;
 use super::decoder::{Decoder, Item};
+use super::deployment;
 use super::diagnostic::Diagnostic;
 use super::fleet::Fleet;
 use super::model::{Party, PathEffect, PathRule, Timeline, Tunnel};
@@ -15,7 +16,7 @@ pub(crate) const NETWORK: Kind = Kind::Named("a name for the rule", &Kind::Mappi
 
 static PATH_RULE: Shape = Shape::new(
     "PathRule",
-    "What the network does with traffic from one party to another. Parties are `metrics-server`, `apiserver` (one of several is `apiserver-NAME`), `clients`, `nodes` (each of them), the name of a node and the name of a group of nodes. `null` removes a rule.",
+    "What the network does with traffic from one party to another. Parties are `metrics-server` (one of its pods is `metrics-server-2`), `apiserver` (one of several is `apiserver-NAME`), `clients`, `nodes` (each of them), the name of a node and the name of a group of nodes. `null` removes a rule.",
     &[
         Key::required(
             "from",
@@ -241,6 +242,9 @@ fn party(decoder: &mut Decoder, item: Item<'_>, fleet: &Fleet) -> Option<Vec<Par
     }
     if let Some(index) = fleet.api_server(name) {
         return Some(vec![Party::OneApiServer(index)]);
+    }
+    if let Some(ordinal) = deployment::ordinal(name) {
+        return Some(vec![Party::Replica(ordinal)]);
     }
     if fleet.members().is_empty() {
         // Then what is wrong with the nodes has been noted already.

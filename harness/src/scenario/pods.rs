@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::model::{ActionKind, MetricsServer, Scenario};
+use super::model::{ActionKind, Dns, MetricsServer, Scenario, Timeline};
 
 /// What records and rules call the only pod, or all of them.
 pub const METRICS_SERVER: &str = "metrics-server";
@@ -93,6 +93,19 @@ impl Scenario {
         let waiting = usize::from(self.waits_to_replace_pods);
         let replaced = rollouts + scalings + drains + losses + waiting;
         (first + largest * replaced + evictions).min(MOST_PODS)
+    }
+
+    /// The name server as pod number `ordinal` finds it.
+    #[must_use]
+    pub fn dns_of_pod(&self, ordinal: u32) -> Timeline<Dns> {
+        let mut times: Vec<Duration> = self.dns.0.iter().map(|(at, _)| *at).collect();
+        times.extend(self.metrics_server_changes.iter().map(|(at, _)| *at));
+        times.sort_unstable();
+        let entries = times.into_iter().map(|at| {
+            let own = &self.metrics_server_at(at).of_pod(ordinal).dns;
+            (at, self.dns.at(at).refined(own))
+        });
+        Timeline::of_changes(entries.collect())
     }
 
     /// Whether there can be more than one pod.

@@ -14,7 +14,8 @@ use super::diagnostic::Diagnostic;
 use super::fleet::Fleet;
 use super::layers::{ARGS, WITHOUT_ARGS};
 use super::model::{
-    Availability, Distribution, InitContainer, MetricsServer, PodStart, StartCost, Version,
+    Availability, Distribution, DnsRefinement, InitContainer, MetricsServer, PodStart, StartCost,
+    Version,
 };
 use super::probe::{self, PROBE, ProbeKind};
 use super::resources::{self, CPU, MEMORY, RESOURCES};
@@ -386,6 +387,7 @@ pub(crate) fn metrics_server(
         budget: budget?,
         anti_affinity: anti_affinity?,
         per_replica: per_replica?,
+        dns: DnsRefinement::default(),
         container_port: container_port?,
         cpu: cpu?,
         memory: memory?,

@@ -106,9 +106,9 @@ static EXIT: Shape = Shape::new(
 
 pub(crate) const OBSERVER: Key = Key::required(
     "observer",
-    Kind::Word(&OBSERVERS),
+    Kind::OneOf(&[Kind::Word(&OBSERVERS), Kind::Text]),
     "readiness-probe",
-    "Who asked.",
+    "Who asked: one of these words, or a consumer by the name that the scenario gives it.",
 );
 pub(crate) const TARGET: Key = Key::optional(
     "target",
@@ -211,6 +211,8 @@ pub(crate) struct Reader<'a> {
     pub(crate) sources: &'a Sources,
     pub(crate) until: Option<Duration>,
     pub(crate) moments: &'a Moments,
+    /// The names of consumers.
+    pub(crate) consumers: &'a [String],
 }
 
 impl Reader<'_> {
@@ -225,7 +227,7 @@ impl Reader<'_> {
             decoder.time(item, self.until)
         });
         let when = object.optional(decoder, "when", |decoder, item| {
-            moment(decoder, item).map(|moment| (item, moment))
+            self.moment(decoder, item).map(|moment| (item, moment))
         });
         let after = object.optional(decoder, "after", |decoder, item| {
             decoder.duration(item).map(|after| (item, after))
@@ -270,6 +272,53 @@ impl Reader<'_> {
         Some(self.resolve(place, moment, after, nth))
     }
 
+    /// A milestone's name, or a mapping with one of [`HAPPENINGS`].
+    fn moment(&self, decoder: &mut Decoder, item: Item<'_>) -> Option<Moment> {
+        if let Some(text) = item.node.text() {
+            if names(&MILESTONES).any(|word| word == text) {
+                return Some(Moment::Milestone(text.to_owned()));
+            }
+            decoder.unknown(Code::UnknownWord, item, "a milestone", names(&MILESTONES));
+            return None;
+        }
+        let mut object = decoder.object(item, &HAPPENING)?;
+        let read = [
+            object.optional(decoder, "response", |decoder, item| {
+                let mut object = decoder.object(item, &ANSWER)?;
+                let filter = answer_filter(decoder, &mut object, self.consumers);
+                object.finish(decoder);
+                filter.map(Moment::Response)
+            }),
+            object.optional(decoder, "log", |decoder, item| {
+                log(decoder, item).map(Moment::Log)
+            }),
+            object.optional(decoder, "event", |decoder, item| {
+                event(decoder, item).map(Moment::Event)
+            }),
+            object.optional(decoder, "exit", |decoder, item| {
+                exit(decoder, item).map(Moment::Exit)
+            }),
+        ];
+        object.finish(decoder);
+        let read: Vec<Option<Moment>> = read.into_iter().collect::<Option<_>>()?;
+        let mut given = read.into_iter().flatten();
+        match (given.next(), given.next()) {
+            (Some(moment), None) => Some(moment),
+            _ => {
+                decoder.note(Diagnostic::at(
+                    Code::Contradiction,
+                    item.key_span(),
+                    "`when` waits for exactly one thing",
+                    format!(
+                        "write a milestone such as `when: readyz200`, or one of {}",
+                        choice(HAPPENINGS)
+                    ),
+                ));
+                None
+            }
+        }
+    }
+
     fn resolve(
         &self,
         place: Item<'_>,
@@ -301,59 +350,15 @@ impl Reader<'_> {
     }
 }
 
-/// A milestone's name, or a mapping with one of [`HAPPENINGS`].
-fn moment(decoder: &mut Decoder, item: Item<'_>) -> Option<Moment> {
-    if let Some(text) = item.node.text() {
-        if names(&MILESTONES).any(|word| word == text) {
-            return Some(Moment::Milestone(text.to_owned()));
-        }
-        decoder.unknown(Code::UnknownWord, item, "a milestone", names(&MILESTONES));
-        return None;
-    }
-    let mut object = decoder.object(item, &HAPPENING)?;
-    let read = [
-        object.optional(decoder, "response", |decoder, item| {
-            let mut object = decoder.object(item, &ANSWER)?;
-            let filter = answer_filter(decoder, &mut object);
-            object.finish(decoder);
-            filter.map(Moment::Response)
-        }),
-        object.optional(decoder, "log", |decoder, item| {
-            log(decoder, item).map(Moment::Log)
-        }),
-        object.optional(decoder, "event", |decoder, item| {
-            event(decoder, item).map(Moment::Event)
-        }),
-        object.optional(decoder, "exit", |decoder, item| {
-            exit(decoder, item).map(Moment::Exit)
-        }),
-    ];
-    object.finish(decoder);
-    let read: Vec<Option<Moment>> = read.into_iter().collect::<Option<_>>()?;
-    let mut given = read.into_iter().flatten();
-    match (given.next(), given.next()) {
-        (Some(moment), None) => Some(moment),
-        _ => {
-            decoder.note(Diagnostic::at(
-                Code::Contradiction,
-                item.key_span(),
-                "`when` waits for exactly one thing",
-                format!(
-                    "write a milestone such as `when: readyz200`, or one of {}",
-                    choice(HAPPENINGS)
-                ),
-            ));
-            None
-        }
-    }
-}
-
 /// Reads which answers are meant; the caller finishes the object.
 pub(crate) fn answer_filter<'t>(
     decoder: &mut Decoder,
     object: &mut Object<'t>,
+    consumers: &[String],
 ) -> Option<AnswerFilter> {
-    let who = object.required(decoder, "observer", observer);
+    let who = object.required(decoder, "observer", |decoder, item| {
+        observer(decoder, item, consumers)
+    });
     let target = object.optional(decoder, "target", text);
     let outcome = object.optional(decoder, "outcome", outcome);
     let part = object.optional(decoder, "text", text);

@@ -115,7 +115,8 @@ pub(super) fn build(site: &Site, terrain: &Rc<Terrain>, engine: &mut dyn Engine)
             builder.machine(&server.name, ip, server.clock.clone())
         })
         .collect();
-    let clients = builder.machine("clients", addresses.clients, right()).host;
+    let clock = site.scenario.clients.clone();
+    let clients = builder.machine("clients", addresses.clients, clock);
     let witness = builder.machine("witness", addresses.witness, right()).host;
     // A pod with `hostNetwork` asks the cluster's name server too.
     let of_nodes = names(site, 1);
@@ -129,7 +130,7 @@ pub(super) fn build(site: &Site, terrain: &Rc<Terrain>, engine: &mut dyn Engine)
             builder.on(place, &node.name, node.clock.clone())
         })
         .collect();
-    let wrong_clocks = wrong_clocks(site, &servers, &nodes);
+    let wrong_clocks = wrong_clocks(site, &servers, &clients, &nodes);
     let api_servers: Vec<Host> = servers.into_iter().map(|server| server.host).collect();
     let pods = addresses.pods.iter().enumerate();
     let pods = pods
@@ -145,7 +146,7 @@ pub(super) fn build(site: &Site, terrain: &Rc<Terrain>, engine: &mut dyn Engine)
     Machines {
         world: api_servers[0].process(),
         api_servers,
-        clients,
+        clients: clients.host,
         witness,
         pods,
         nodes,
@@ -154,7 +155,12 @@ pub(super) fn build(site: &Site, terrain: &Rc<Terrain>, engine: &mut dyn Engine)
     }
 }
 
-fn wrong_clocks(site: &Site, servers: &[Machine], nodes: &[Machine]) -> Vec<WrongClock> {
+fn wrong_clocks(
+    site: &Site,
+    servers: &[Machine],
+    clients: &Machine,
+    nodes: &[Machine],
+) -> Vec<WrongClock> {
     let scenario = &site.scenario;
     let of_servers = scenario.api_servers.iter().zip(servers);
     let of_servers = of_servers.map(|(server, machine)| {
@@ -164,7 +170,8 @@ fn wrong_clocks(site: &Site, servers: &[Machine], nodes: &[Machine]) -> Vec<Wron
     let of_nodes = scenario.nodes.iter().zip(nodes);
     let of_nodes =
         of_nodes.map(|(node, machine)| (&node.clock, faults::clock(&node.group), machine));
-    let all = of_servers.chain(of_nodes);
+    let of_clients = (&scenario.clients, faults::CLIENTS_CLOCK.to_owned(), clients);
+    let all = of_servers.chain([of_clients]).chain(of_nodes);
     let wrong = all.filter(|(clock, ..)| **clock != Clock::default());
     wrong
         .map(|(_, fault, machine)| WrongClock {
@@ -339,8 +346,9 @@ fn same_service_range(one: IpAddr, other: IpAddr) -> bool {
 /// The name server as pod number `ordinal` finds it.
 fn names(site: &Site, ordinal: u32) -> Rc<Names> {
     let host = site.scenario.pod_name(ordinal);
+    let dns = site.scenario.dns_of_pod(ordinal);
     Rc::new(Names {
-        dns: Script::new(site.start, site.scenario.dns.0.clone()),
+        dns: Script::new(site.start, dns.0),
         server: site.addresses.name_server,
         random: RefCell::new(Box::new(site.seed.stream(&format!("{host}/dns")))),
         host,

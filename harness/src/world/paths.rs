@@ -87,6 +87,21 @@ impl Resolver<'_> {
             .map(|(pod, _)| *pod)
     }
 
+    /// The address of one pod; with `hostNetwork` that of the node that it is
+    /// created for. None if there is no such pod in this run.
+    fn replica(&self, ordinal: u32) -> Vec<IpAddr> {
+        let server = self.scenario.metrics_server.of_pod(ordinal);
+        let index = ordinal as usize - 1;
+        let address = match server.host_network {
+            true => {
+                let node = server.nodes[index % server.nodes.len()];
+                Some(self.scenario.nodes[node].ip)
+            }
+            false => self.addresses.pods.get(index).copied(),
+        };
+        address.into_iter().collect()
+    }
+
     fn name(&self, name: &str) -> usize {
         let mut names = self.names.iter();
         names
@@ -102,6 +117,7 @@ impl Resolver<'_> {
         let (scenario, addresses) = (self.scenario, self.addresses);
         match party {
             Party::MetricsServer => addresses.metrics_server().into_iter().collect(),
+            Party::Replica(ordinal) => self.replica(*ordinal),
             Party::ApiServer => (0..scenario.api_servers.len())
                 .map(|number| addresses.api_server(number).ip())
                 .collect(),

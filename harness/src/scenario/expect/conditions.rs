@@ -201,7 +201,7 @@ impl Reader<'_> {
             }),
             object.optional(decoder, "response", |decoder, item| {
                 let mut object = decoder.object(item, &timing::ANSWER)?;
-                let filter = answer_filter(decoder, &mut object);
+                let filter = answer_filter(decoder, &mut object, self.consumers);
                 object.finish(decoder);
                 filter.map(Condition::Response)
             }),

@@ -149,7 +149,7 @@ impl Reader<'_> {
         item: Item<'_>,
     ) -> Option<Vec<Expectation>> {
         let mut object = decoder.object(item, &RESPONSES)?;
-        let what = answer_filter(decoder, &mut object).map(Happening::Responses);
+        let what = answer_filter(decoder, &mut object, self.consumers).map(Happening::Responses);
         let took = object.optional(decoder, "duration", times);
         let claims = self.claims(decoder, &mut object, item, what);
         object.finish(decoder);

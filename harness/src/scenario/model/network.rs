@@ -7,8 +7,10 @@ use super::Distribution;
 /// A party on the network.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Party {
-    /// metrics-server's pod.
+    /// metrics-server's pods.
     MetricsServer,
+    /// One of them, by its number from 1.
+    Replica(u32),
     /// The hosts of all API servers.
     ApiServer,
     /// The host of one of several API servers, by index into the scenario's.
