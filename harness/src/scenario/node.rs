@@ -33,7 +33,7 @@ pub(crate) static NODE: Shape = Shape::new(
         Key::optional("joinEvery", Kind::Duration, "2s", "In a group, how much later than the one before each further node joins. Default: 0s.").fixed(A_TIME),
         Key::optional("leavesAt", DISTRIBUTION, "50s", "When the Node object is deleted. Missing: never.").fixed(A_TIME),
         Key::optional("leaveEvery", Kind::Duration, "2s", "In a group, how much later than the one before each further node leaves. Default: 0s.").fixed(A_TIME),
-        Key::optional("machine", Kind::Word(&[("Up", "it runs"), ("Down", "it is gone: packets to it vanish, its Node object stays")]), "Down", "Whether the machine itself is there. One that comes back starts its kubelet anew. Default: `Up`."),
+        Key::optional("machine", Kind::Word(&[("Up", "it runs"), ("Down", "it is gone with what runs there: packets to it vanish; its Node is not Ready 50s later, and 5m after that its pods are replaced elsewhere")]), "Down", "Whether the machine itself is there. One that comes back starts its kubelet anew. Default: `Up`."),
         Key::given("ready", Kind::Boolean, "false", "The node's condition Ready."),
         Key::optional("ip", Kind::Ip, "10.0.0.77", "The machine's address. Missing: the first address of `addresses` that is one, else one of 10.0.0.0/16.").fixed(WHOLE_RUN),
         Key::optional("addresses", Kind::List(&Kind::Mapping(&ADDRESS)), "[{type: InternalIP, address: 10.0.0.7}, {type: Hostname, address: node-1}]", "`status.addresses` of the Node object, in order. Missing: the machine's address as InternalIP, the node's name as Hostname."),

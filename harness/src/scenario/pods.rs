@@ -85,7 +85,8 @@ impl Scenario {
             .count();
         let leaving = self.nodes.iter().filter(|node| node.leaves_at.is_some());
         let unready = self.nodes.iter().map(|node| node.ready.0.len() - 1);
-        let losses = leaving.count() + unready.sum::<usize>();
+        let down = self.nodes.iter().map(|node| node.evictions(self.until));
+        let losses = leaving.count() + unready.sum::<usize>() + down.sum::<usize>();
         let evictions = match self.can_be_evicted() {
             true => MOST_PODS,
             false => 0,

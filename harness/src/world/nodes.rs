@@ -134,8 +134,9 @@ fn steps(node: &Node) -> Vec<(Duration, Step)> {
     if !node.joins_at.is_zero() {
         steps.push((node.joins_at, Step::Join));
     }
-    let ready = node.ready.0.iter().skip(1);
-    steps.extend(ready.map(|(at, ready)| (*at, Step::Ready(*ready))));
+    let ready = node.seen_ready();
+    let ready = ready.0.into_iter().skip(1);
+    steps.extend(ready.map(|(at, ready)| (at, Step::Ready(ready))));
     steps.extend(node.addresses.changes().map(|at| (at, Step::Addresses)));
     for (index, pod) in node.pods.iter().enumerate() {
         if let Ok(started @ 1..) = u64::try_from(pod.started_ns()) {
@@ -221,7 +222,7 @@ fn put_node(node: &Node, at: Duration, store: &Store, now: Timestamp) {
             labels: &node.labels,
             addresses: node.addresses.at(at),
             kubelet_port: node.kubelet.0[0].1.port,
-            ready: *node.ready.at(at),
+            ready: *node.seen_ready().at(at),
             created: now,
             ready_since: now,
             cpu: "4",

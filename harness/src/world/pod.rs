@@ -67,6 +67,8 @@ struct Under {
     host: Host,
     place: Place,
     clock: Arc<SimulatedClock>,
+    /// Whether the machine is there.
+    up: Script<bool>,
     /// Bytes of memory left for metrics-server.
     free: u64,
 }
@@ -93,6 +95,7 @@ impl Factory {
                     host: machine.host.clone(),
                     place: machine.place.clone(),
                     clock: Arc::clone(&machine.clock),
+                    up: Script::new(site.start, node.up.0.clone()),
                     free: NODE_MEMORY
                         .saturating_sub(node.memory_bytes)
                         .saturating_sub(EVICTION_THRESHOLD),
@@ -293,6 +296,7 @@ impl PodFactory for Factory {
             .expect("the Deployment knows the scenario's nodes and no others");
         let host = self.host(ordinal, under, config.host_network);
         config.node_name = under.name.clone();
+        config.machine = under.up.clone();
         config.node_ip = under.ip;
         if config.host_network {
             config.pod_ip = under.ip;
@@ -301,6 +305,7 @@ impl PodFactory for Factory {
         let address = SocketAddr::new(config.pod_ip, port);
         self.show(host.name(), address, &host);
         let (api_server, datastore) = (self.api_server.clone(), self.api_server.clone());
+        let machine = under.up.clone();
         let parts = PodParts {
             node: under.host.process(),
             runtime: match &self.outside {
@@ -310,7 +315,8 @@ impl PodFactory for Factory {
             store: self.store.clone(),
             recorder: Rc::clone(&self.recorder) as Rc<dyn Recorder>,
             apiserver_reachable: Rc::new(move || {
-                matches!(api_server.current().state, State::Up | State::Starting)
+                *machine.current()
+                    && matches!(api_server.current().state, State::Up | State::Starting)
             }),
             write_latency: Rc::new(move || (datastore.current().write_latency)()),
         };

@@ -269,8 +269,11 @@ impl Shared {
 
     /// Records what concerns one of the pods.
     fn tell(&self, member: &Member, event: Event) {
-        let host = member.recorded_as.as_deref().unwrap_or(&self.config.name);
-        self.recorder.record(host, event);
+        // The only pod is recorded under its node's name, as it does itself.
+        let node = member.node.borrow();
+        let host = member.recorded_as.as_deref().or(node.as_deref());
+        self.recorder
+            .record(host.unwrap_or(&self.config.name), event);
     }
 
     /// Records what is told only where there can be several pods.

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use seam::Moment;
 
+use crate::script::Script;
+
 /// A pod and what its kubelet does with it.
 #[derive(Debug, Clone)]
 pub struct PodConfig {
@@ -19,6 +21,9 @@ pub struct PodConfig {
     pub labels: Vec<(String, String)>,
     /// `spec.nodeName`
     pub node_name: String,
+    /// Whether its node's machine is there. What runs on one that goes down
+    /// ends with it, and starts anew when it comes back.
+    pub machine: Script<bool>,
     /// The node's address.
     pub node_ip: IpAddr,
     /// The pod's address; the node's with `host_network`.
@@ -78,6 +83,7 @@ impl PodConfig {
             name: "metrics-server-6f7dd4c4c4-x7k2p".to_owned(),
             labels: vec![("k8s-app".to_owned(), "metrics-server".to_owned())],
             node_name: node_name.to_owned(),
+            machine: Script::always(true),
             node_ip,
             pod_ip,
             host_network: false,

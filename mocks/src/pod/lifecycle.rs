@@ -115,6 +115,13 @@ impl Minder<'_> {
             if self.shared.ending.has_begun() {
                 return Some(ended);
             }
+            if !self.shared.is_there() {
+                previous_exit = None;
+                if self.until_the_machine_is_back(ended).await {
+                    continue;
+                }
+                return None;
+            }
             let by_probe = killed_by.is_some_and(|by| by != "action");
             // The pod worker that kills for a probe decides about the restart
             // on what it knew before: the end of the instance before this.
@@ -169,9 +176,21 @@ impl Minder<'_> {
             let deadline = doom.as_ref().and_then(|doom| doom.deadline);
             let order = {
                 let order = pin!(next_order(&mut self.commands, deadline));
-                match select(&mut exited, order).await {
-                    Either::Left((exit, _)) => return (exit, doom.map(|doom| doom.by)),
-                    Either::Right((order, _)) => order,
+                let gone = pin!(self.shared.gone());
+                match select(&mut exited, select(order, gone)).await {
+                    Either::Left((exit, _)) => {
+                        let by = match self.shared.is_there() {
+                            true => doom.map(|doom| doom.by),
+                            false => Some(End::Lost.word()),
+                        };
+                        return (exit, by);
+                    }
+                    Either::Right((Either::Left((order, _)), _)) => order,
+                    Either::Right((Either::Right(((), _)), _)) => {
+                        container.kill();
+                        let exit = exited.await;
+                        return (exit, Some(End::Lost.word()));
+                    }
                 }
             };
             match order {
@@ -232,6 +251,19 @@ impl Minder<'_> {
         }
         container.kill();
         Doom { by, deadline: None }
+    }
+
+    /// Waits until the machine that went down is back, with a kubelet that
+    /// remembers no back-off, and whether the container starts again then: not
+    /// where the pod has been deleted meanwhile, or nothing is ever restarted.
+    async fn until_the_machine_is_back(&mut self, ended: Ended) -> bool {
+        self.shared.there().await;
+        self.backoff = CrashLoop::default();
+        // What was meant for the container that is gone.
+        while self.commands.try_recv().is_ok() {}
+        let now = self.shared.node.now();
+        self.shared.belief.container_ended(ended, now);
+        self.shared.config.restart && !self.shared.ending.has_begun()
     }
 
     /// Waits until the container may start again, somebody wants it to, or the
@@ -311,6 +343,25 @@ async fn next_order(
 }
 
 impl Shared {
+    /// Whether the node's machine is there.
+    pub(super) fn is_there(&self) -> bool {
+        *self.config.machine.current()
+    }
+
+    /// Waits until it is there.
+    pub(super) async fn there(&self) {
+        while !self.is_there() {
+            self.config.machine.changed().await;
+        }
+    }
+
+    /// Waits until it is not.
+    async fn gone(&self) {
+        while self.is_there() {
+            self.config.machine.changed().await;
+        }
+    }
+
     fn record(&self, event: Event) {
         self.recorder.record(self.recorded_as(), event);
     }

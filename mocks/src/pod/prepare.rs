@@ -39,6 +39,7 @@ const PULL_ERROR: &str = "failed to pull and unpack image: failed to resolve ref
 
 /// Brings the pod to where its container can start for the first time.
 pub(super) async fn prepare(shared: &Shared) {
+    shared.there().await;
     let timing = shared.config.restart_timing;
     let mut delays = Delays::new(timing, shared.random("start-jitter"));
     network(shared, &mut delays).await;

@@ -126,8 +126,15 @@ async fn tick(shared: &Shared, worker: &mut Worker, request: &HttpProbe) {
     if !worker.is_due(&instance, shared.node.now()) {
         return;
     }
+    if !shared.is_there() {
+        return;
+    }
     let asked = Instant::now();
     let answer = request.probe().await;
+    // Nobody is left to take it in.
+    if !shared.is_there() {
+        return;
+    }
     let result = report(shared, worker.kind, request, answer, asked.elapsed());
     let Some(stored) = result.and_then(|result| worker.take(result)) else {
         return;

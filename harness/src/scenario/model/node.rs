@@ -25,9 +25,9 @@ pub struct Node {
     /// What `joins_at` and `leaves_at` are drawn from.
     pub presence: Presence,
     /// Whether the machine is up, over time. Nothing reaches one that is not,
-    /// and nothing comes from it; its Node object stays.
+    /// and what ran there ends; its Node object stays.
     pub up: Timeline<bool>,
-    /// The node's Ready condition over time.
+    /// What the kubelet says of the Ready condition over time.
     pub ready: Timeline<bool>,
     /// `status.addresses` in order, over time: type and value. Literal
     /// addresses of the simulated network, or names for the resolver.
@@ -49,6 +49,69 @@ pub struct Node {
     pub memory_bytes: u64,
     /// How long the node had been up at virtual time zero.
     pub up_for: Duration,
+}
+
+/// How long the control plane waits for a kubelet that it hears nothing of.
+/// Source: `pkg/controller/nodelifecycle/config/v1alpha1/defaults.go
+/// NodeMonitorGracePeriod`.
+///
+/// DIFFERENCE: counted from when the machine goes down, not from the kubelet's
+/// last sign of life, and without the period of 5 s with which the controller
+/// looks.
+const MONITOR_GRACE: Duration = Duration::from_secs(50);
+
+/// How long pods are left on a node after that.
+/// Source: `plugin/pkg/admission/defaulttolerationseconds`.
+const TOLERATION: Duration = Duration::from_secs(300);
+
+impl Node {
+    /// When the machine is down: from when on, and until when if it comes back.
+    fn outages(&self) -> impl Iterator<Item = (Duration, Option<Duration>)> + '_ {
+        let entries = self.up.0.iter().enumerate();
+        entries
+            .filter(|(_, (_, up))| !up)
+            .map(|(index, (from, _))| {
+                let back = self.up.0.get(index + 1).map(|(at, _)| *at);
+                (*from, back)
+            })
+    }
+
+    /// The Ready condition as the API has it: what the kubelet says, and False
+    /// for a machine of which nothing has been heard for too long.
+    #[must_use]
+    pub fn seen_ready(&self) -> Timeline<bool> {
+        let lost: Vec<(Duration, Option<Duration>)> = self
+            .outages()
+            .map(|(from, back)| (from + MONITOR_GRACE, back))
+            .filter(|(lost, back)| back.is_none_or(|back| *lost < back))
+            .collect();
+        let mut times: Vec<Duration> = self.ready.0.iter().map(|(at, _)| *at).collect();
+        times.extend(
+            lost.iter()
+                .flat_map(|(from, back)| [Some(*from), *back])
+                .flatten(),
+        );
+        times.sort_unstable();
+        times.dedup();
+        let is_lost = |at: Duration| {
+            let mut lost = lost.iter();
+            lost.any(|(from, back)| *from <= at && back.is_none_or(|back| at < back))
+        };
+        let entries = times
+            .into_iter()
+            .map(|at| (at, *self.ready.at(at) && !is_lost(at)));
+        Timeline::of_changes(entries.collect())
+    }
+
+    /// How often in a run that lasts `until` pods are taken off the node because
+    /// its machine is down.
+    #[must_use]
+    pub fn evictions(&self, until: Duration) -> usize {
+        let due = |(from, back): &(Duration, Option<Duration>)| {
+            from.saturating_add(MONITOR_GRACE + TOLERATION) < back.unwrap_or(until).min(until)
+        };
+        self.outages().filter(due).count()
+    }
 }
 
 /// When a node comes and goes, before anything is drawn.
