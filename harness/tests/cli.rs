@@ -115,6 +115,43 @@ fn a_new_scenario_is_right_and_is_never_written_over() {
 }
 
 #[test]
+fn reports_are_written_for_other_tools_or_nothing_is_simulated() {
+    let directory = directory("reports");
+    let scenario = directory.join("right.yaml");
+    fs::write(&scenario, RIGHT).expect("writable");
+    let scenario = scenario.to_str().expect("a text");
+    let path = |name: &str| directory.join(name).display().to_string();
+    let option = |format: &str, name: &str| format!("{format}={}", path(name));
+    let (json, junit, md) = (
+        option("json", "out.json"),
+        option("junit", "junit.xml"),
+        option("md", "summary.md"),
+    );
+    let reports = ["--report", &json, "--report", &junit, "--report", &md];
+    let run = [&["run", scenario, "--quiet"], &reports[..]].concat();
+    let (code, shown, complaint) = firstlight(&run, "");
+    assert_eq!(code, 0, "{shown}{complaint}");
+    for (name, begins) in [
+        ("out.json", "{\n  \"formatVersion\": 1"),
+        (
+            "junit.xml",
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"firstlight\" tests=\"1\"",
+        ),
+        ("summary.md", "### firstlight: 1 scenario passed\n"),
+    ] {
+        let written = fs::read_to_string(path(name)).expect("written");
+        assert!(written.starts_with(begins), "{name}: {written}");
+    }
+    for format in ["junit", "md"] {
+        let nowhere = option(format, "missing/report");
+        let run = ["run", scenario, "--report", &nowhere];
+        let (code, shown, complaint) = firstlight(&run, "");
+        assert_eq!((code, shown.as_str()), (74, ""), "{complaint}");
+        assert!(complaint.contains("nothing was simulated"), "{complaint}");
+    }
+}
+
+#[test]
 fn mistakes_are_shown_to_people_programs_and_github() {
     let wrong = "scenarios/invalid/unknown-key.yaml";
     for format in ["human", "json", "github"] {

@@ -20,6 +20,7 @@
 //! - [`judgement`]: all of it, for one run and for a scenario's runs;
 //! - [`exit`]: what it means for the exit code;
 //! - [`json`]: the result document that other tools read;
+//! - [`junit`]: the results as a test report; [`markdown`]: as a summary to paste;
 //! - [`text`]: the report that people read; [`units`] spells its durations.
 //!
 //! **Invariant:** nothing here knows an engine, the aggregation core or the
@@ -33,7 +34,9 @@ pub mod explanation;
 pub mod fault;
 pub mod json;
 pub mod judgement;
+pub mod junit;
 mod life;
+pub mod markdown;
 pub mod milestone;
 pub mod moment;
 pub mod replica;

@@ -20,6 +20,7 @@ mod spending;
 mod style;
 mod wrap;
 
+pub(crate) use expectations::{again, place};
 pub use library::{library, line, summary};
 pub use style::Style;
 

@@ -42,7 +42,7 @@ const EXAMPLES: &str = "\
 Examples:
   firstlight run                                     every scenario under scenarios/
   firstlight run scenarios/k3s/first-boot.yaml       one scenario, full report
-  firstlight run my.yaml --seeds 1..50 --report json=out.json
+  firstlight run my.yaml --seeds 1..50 --report json=out.json --report junit=junit.xml
   firstlight trace my.yaml --seed 7 | sha256sum      the digest that the report shows
   firstlight serve my.yaml --kubeconfig k.yaml       the same on loopback, for kubectl
   firstlight new slow-disk --preset k3s-1.36         a scenario to begin with

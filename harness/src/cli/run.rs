@@ -7,6 +7,8 @@ use rayon::prelude::*;
 use reports::exit::{self, Exit, ExitStatus};
 use reports::json::Document;
 use reports::judgement::{RunJudgement, ScenarioJudgement};
+use reports::junit::junit;
+use reports::markdown::markdown;
 use reports::text::{self, Style};
 
 use super::output::{self, ReportFile};
@@ -31,13 +33,38 @@ pub struct Arguments {
     /// Runs at the same time; as many as there are cores if absent
     #[arg(short, long, env = "FIRSTLIGHT_JOBS", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
-    /// Write a report for other tools: json=PATH
+    /// Write a report for other tools: json=PATH, junit=PATH or md=PATH; may be repeated
     #[arg(long = "report", value_name = "FORMAT=PATH", value_parser = parse_report)]
-    reports: Vec<PathBuf>,
+    reports: Vec<ReportOption>,
     /// One line per scenario, and details of what did not pass
     #[arg(short, long)]
     quiet: bool,
 }
+
+/// A report that is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReportOption {
+    format: ReportFormat,
+    path: PathBuf,
+}
+
+/// What a report is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ReportFormat {
+    /// The result document.
+    Json,
+    /// A test report for CI systems.
+    Junit,
+    /// A summary to paste.
+    Markdown,
+}
+
+/// How formats are called.
+const FORMATS: [(&str, ReportFormat); 3] = [
+    ("json", ReportFormat::Json),
+    ("junit", ReportFormat::Junit),
+    ("md", ReportFormat::Markdown),
+];
 
 /// Seeds from the first to the last, both included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,15 +107,24 @@ pub fn run(arguments: &Arguments) -> Exit {
             &format!("cannot write to standard output: {error}"),
         );
     }
-    write_reports(sinks, &Document::new(&judgements, status))
+    write_reports(sinks, &judgements, status)
 }
 
-/// Writes every report. Returns the exit that the document names, unless a
-/// report cannot be written.
-pub(super) fn write_reports(sinks: Vec<(PathBuf, ReportFile)>, document: &Document) -> Exit {
-    let json = document.to_json();
-    for (path, sink) in sinks {
-        if let Err(error) = sink.write(&json) {
+/// Writes every report. Returns the exit of `status`, unless a report cannot be
+/// written.
+pub(super) fn write_reports(
+    sinks: Vec<(ReportOption, ReportFile)>,
+    judgements: &[ScenarioJudgement],
+    status: ExitStatus,
+) -> Exit {
+    let document = Document::new(judgements, status);
+    for (ReportOption { format, path }, sink) in sinks {
+        let contents = match format {
+            ReportFormat::Json => document.to_json(),
+            ReportFormat::Junit => junit(judgements),
+            ReportFormat::Markdown => markdown(judgements),
+        };
+        if let Err(error) = sink.write(&contents) {
             return complain(
                 Exit::Io,
                 &format!("cannot write {}: {error}", path.display()),
@@ -125,18 +161,18 @@ fn load_all(files: &[PathBuf]) -> Result<Vec<Scenario>, Exit> {
 
 /// Opens every report, so that a path that cannot be written is known before
 /// anything is simulated.
-pub(super) fn open_reports(paths: &[PathBuf]) -> Result<Vec<(PathBuf, ReportFile)>, Exit> {
-    let open = |path: &PathBuf| match ReportFile::create(path) {
-        Ok(file) => Ok((path.clone(), file)),
+pub(super) fn open_reports(
+    wanted: &[ReportOption],
+) -> Result<Vec<(ReportOption, ReportFile)>, Exit> {
+    let open = |wanted: &ReportOption| match ReportFile::create(&wanted.path) {
+        Ok(file) => Ok((wanted.clone(), file)),
         Err(error) => {
-            let message = format!(
-                "cannot write {}: {error}; nothing was simulated",
-                path.display()
-            );
+            let path = wanted.path.display();
+            let message = format!("cannot write {path}: {error}; nothing was simulated");
             Err(complain(Exit::Io, &message))
         }
     };
-    paths.iter().map(open).collect()
+    wanted.iter().map(open).collect()
 }
 
 /// Runs every scenario with each of its seeds, on as many threads as asked.
@@ -232,12 +268,25 @@ fn parse_seeds(text: &str) -> Result<SeedRange, String> {
     Ok(SeedRange(first, last))
 }
 
-pub(super) fn parse_report(text: &str) -> Result<PathBuf, String> {
-    match text.split_once('=') {
-        Some(("json", path)) if !path.is_empty() => Ok(PathBuf::from(path)),
-        Some(("json", _)) => Err("name a file: json=result.json".to_owned()),
-        Some((format, _)) => Err(format!("there is no format `{format}`; write json=PATH")),
-        None => Err(format!("`{text}` names no format; write json={text}")),
+pub(super) fn parse_report(text: &str) -> Result<ReportOption, String> {
+    let forms = || FORMATS.map(|(name, _)| format!("{name}=PATH")).join(", ");
+    let Some((format, path)) = text.split_once('=') else {
+        return Err(format!(
+            "`{text}` names no format; write one of {}",
+            forms()
+        ));
+    };
+    let known = FORMATS.iter().find(|(name, _)| *name == format);
+    match known {
+        Some((name, _)) if path.is_empty() => Err(format!("name a file: {name}=PATH")),
+        Some((_, format)) => Ok(ReportOption {
+            format: *format,
+            path: PathBuf::from(path),
+        }),
+        None => Err(format!(
+            "there is no format `{format}`; write one of {}",
+            forms()
+        )),
     }
 }
 
@@ -256,8 +305,15 @@ mod tests {
 
     #[test]
     fn a_report_has_a_format_and_a_path() {
-        assert_eq!(parse_report("json=a=b.json"), Ok(PathBuf::from("a=b.json")));
-        for wrong in ["out.json", "json=", "html=x"] {
+        let wanted = |format, path: &str| ReportOption {
+            format,
+            path: PathBuf::from(path),
+        };
+        let json = wanted(ReportFormat::Json, "a=b.json");
+        assert_eq!(parse_report("json=a=b.json"), Ok(json));
+        let junit = wanted(ReportFormat::Junit, "out/junit.xml");
+        assert_eq!(parse_report("junit=out/junit.xml"), Ok(junit));
+        for wrong in ["out.json", "json=", "md=", "html=x"] {
             assert!(parse_report(wrong).is_err(), "{wrong}");
         }
     }

@@ -7,7 +7,6 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use jiff::SignedDuration;
 use reports::exit::{self, Exit, ExitStatus};
-use reports::json::Document;
 use reports::text::{self, Style};
 
 use super::{complain, output, run};
@@ -46,9 +45,9 @@ pub struct Arguments {
     /// stand for what it needs
     #[arg(long, value_name = "COMMAND")]
     sut_command: Option<String>,
-    /// Write a report for other tools: json=PATH
+    /// Write a report for other tools: json=PATH, junit=PATH or md=PATH; may be repeated
     #[arg(long = "report", value_name = "FORMAT=PATH", value_parser = run::parse_report)]
-    reports: Vec<PathBuf>,
+    reports: Vec<run::ReportOption>,
     /// Leave out the timeline
     #[arg(short, long)]
     quiet: bool,
@@ -105,7 +104,7 @@ pub fn run(arguments: &Arguments) -> Exit {
         let message = format!("cannot write to standard output: {error}");
         return complain(Exit::Io, &message);
     }
-    run::write_reports(sinks, &Document::new(judgements, status))
+    run::write_reports(sinks, judgements, status)
 }
 
 fn subject(arguments: &Arguments) -> Result<Subject, serve::Refusal> {

@@ -35,12 +35,25 @@ pub(super) fn expectation(
     let pad = " ".repeat(indent);
     let status = format!("{:<12}", word(result.outcome));
     let status = style.paint(Ink::of_outcome(result.outcome), &status);
-    let place = format!("{}:{}:{}", visible(&case.file), result.line, result.column);
-    let place = style.paint(Ink::Faint, &place);
+    let place = style.paint(Ink::Faint, &place(case, result));
     let subject = visible(&result.subject);
     let mut text = format!("{pad}{status}  {subject}  {place}\n");
     text.push_str(&indented(&result.seen(), indent + 14, WIDTH));
     text
+}
+
+/// `scenarios/pi.yaml:31:5`
+pub(crate) fn place(case: &Case, result: &ExpectationResult) -> String {
+    format!("{}:{}:{}", visible(&case.file), result.line, result.column)
+}
+
+/// The command that runs it again.
+pub(crate) fn again(case: &Case, run: &RunJudgement) -> String {
+    let subcommand = match &case.subject {
+        Some(_) => "serve",
+        None => "run",
+    };
+    command(subcommand, case, run.seed)
 }
 
 /// The commands that show the same run again.

@@ -6,6 +6,8 @@ use reports::exit::ExitStatus;
 use reports::expectation::{Bounds, Claim, Expectation, Happening, Measure, Window};
 use reports::json::Document;
 use reports::judgement::{ScenarioJudgement, judge};
+use reports::junit::junit;
+use reports::markdown::markdown;
 use reports::moment::AnswerFilter;
 use reports::text::{self, Style};
 use reports::trace::Trace;
@@ -147,6 +149,73 @@ fn library() -> Vec<ScenarioJudgement> {
 #[test]
 fn a_library_has_a_line_for_each_scenario() {
     insta::assert_snapshot!(text::library(&library(), Style::PLAIN));
+}
+
+#[test]
+fn a_library_as_a_test_report() {
+    insta::assert_snapshot!(junit(&library()));
+}
+
+#[test]
+fn a_library_as_a_summary_to_paste() {
+    let mut scenarios = library();
+    // One whole report shows how all are folded.
+    scenarios.remove(2);
+    insta::assert_snapshot!(markdown(&scenarios));
+}
+
+#[test]
+fn a_summary_of_what_passed_is_short() {
+    let passed = &library()[..1];
+    assert_eq!(
+        markdown(passed),
+        "### firstlight: 1 scenario passed\n\n\
+         <details><summary>every scenario</summary>\n\n\
+         | | scenario | verdict | ready | runs |\n|---|---|---|---:|---:|\n\
+         | pass | `healthy` | READY | 16.430s | 2 |\n\n</details>\n"
+    );
+}
+
+/// Goal: GitHub takes the summary. Method: more reports than there is room for.
+#[test]
+fn a_summary_has_room_for_so_many_reports() {
+    let one = library().remove(1);
+    let many: Vec<ScenarioJudgement> = std::iter::repeat_n(one, 400).collect();
+    let page = markdown(&many);
+    assert!(page.len() <= 900 * 1024, "{}", page.len());
+    assert!(page.contains(" reports left out: there is no room for more."));
+    assert_eq!(
+        page.matches("<details>").count(),
+        page.matches("</details>").count()
+    );
+}
+
+/// Goal: what GitLab and Jenkins insist on. Method: names are unique, nothing
+/// is dated, and characters that XML lacks are gone.
+#[test]
+fn test_reports_are_what_ci_systems_take() {
+    let mut scenarios = library();
+    scenarios[1].runs[0].finding.because = "a \u{1b}[31mred\u{0} text & <tag>".to_owned();
+    let xml = junit(&scenarios);
+    assert!(
+        !xml.contains("timestamp") && !xml.contains("time=\""),
+        "{xml}"
+    );
+    assert!(xml.contains("red text &amp; &lt;tag&gt;"), "{xml}");
+    let identity = |line: &str| {
+        let part = |key: &str| {
+            let rest = line.split_once(&format!(" {key}=\""))?.1;
+            Some(rest.split_once('"')?.0.to_owned())
+        };
+        Some((part("classname")?, part("name")?))
+    };
+    let tests = xml.lines().filter(|line| line.contains("<testcase "));
+    let mut names: Vec<_> = tests.filter_map(identity).collect();
+    let count = names.len();
+    assert_eq!(count, 5);
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), count);
 }
 
 #[test]
