@@ -14,6 +14,7 @@ use super::check;
 use super::proxy::Proxy;
 use super::queue::WorkQueue;
 use super::resolve::precheck;
+use super::throttle::Throttle;
 use crate::apiserver::responsive;
 use crate::event::{Event, Observer, Outcome};
 use crate::store::Watch;
@@ -30,14 +31,20 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_
 /// Source: `kube-aggregator/pkg/apiserver/apiserver.go`, `Run(5, …)`.
 const WORKERS: usize = 5;
 
-/// The discovery check failed: look again after a back-off. Other failed
-/// checks wait for an event or the resync.
+/// What the API server's client of itself may ask per second, and at once.
+///
+/// Source: apiserver `pkg/server/config_selfclient.go NewLoopbackClientConfig`.
+const QPS: (u32, u32) = (50, 100);
+
+/// The discovery check failed, or somebody else was faster to write: look again
+/// after a back-off. Other failed checks wait for an event or the resync.
 struct Failed;
 
 struct Controller {
     context: Rc<Context>,
     proxy: Rc<Proxy>,
     queue: WorkQueue,
+    writes: Throttle,
     /// Those whose last check passed: their connections are open.
     passed: RefCell<BTreeSet<String>>,
 }
@@ -48,6 +55,7 @@ pub(super) fn start(context: &Rc<Context>, proxy: &Rc<Proxy>, first_resync: Dura
         context: Rc::clone(context),
         proxy: Rc::clone(proxy),
         queue: WorkQueue::new(BACKOFF.0, BACKOFF.1),
+        writes: Throttle::new(QPS.0, QPS.1),
         passed: RefCell::default(),
     });
     let process = &context.process;
@@ -124,14 +132,15 @@ impl Controller {
     }
 
     async fn sync(&self, name: &str) -> Result<(), Failed> {
-        let object = self.context.store.get("apiservices", None, name);
-        let Some(api) = object.as_deref().and_then(ApiService::read) else {
+        let Some(object) = self.context.store.get("apiservices", None, name) else {
+            return Ok(());
+        };
+        let Some(api) = ApiService::read(&object) else {
             return Ok(());
         };
         if let Err(condition) = precheck(&self.context.store, &api.service) {
             self.passed.borrow_mut().remove(name);
-            self.write(name, &condition).await;
-            return Ok(());
+            return self.write(&object, name, &condition).await;
         }
         let warm = self.passed.borrow().contains(name);
         let asked = Instant::now();
@@ -142,13 +151,12 @@ impl Controller {
         match result {
             Ok(_) => {
                 self.passed.borrow_mut().insert(name.to_owned());
-                self.write(name, &Condition::passed()).await;
-                Ok(())
+                self.write(&object, name, &Condition::passed()).await
             }
             Err(failure) => {
                 self.passed.borrow_mut().remove(name);
                 let condition = Condition::failed("FailedDiscoveryCheck", failure.text);
-                self.write(name, &condition).await;
+                self.write(&object, name, &condition).await?;
                 Err(Failed)
             }
         }
@@ -168,25 +176,38 @@ impl Controller {
         });
     }
 
-    /// Writes the condition unless the object says so already.
-    async fn write(&self, name: &str, condition: &Condition) {
+    /// Writes the condition unless the object says so already. That the object
+    /// is no longer the one that was looked at is a conflict.
+    ///
+    /// Where several API servers do not agree, each write has all of them look
+    /// again: they overwrite each other without a pause, as quickly as their
+    /// clients may.
+    ///
+    /// Source: `remote_available_controller.go: updateAPIServiceStatus,
+    /// updateAPIService`.
+    async fn write(&self, seen: &Value, name: &str, condition: &Condition) -> Result<(), Failed> {
         let Context { store, process, .. } = &*self.context;
-        let changed = || {
-            let object = store.get("apiservices", None, name)?;
-            with_condition(&object, condition, process.now())
-        };
-        if changed().is_none() {
-            return;
+        if with_condition(seen, condition, process.now()).is_none() {
+            return Ok(());
         }
+        self.writes.pass().await;
         let datastore = (self.context.behaviour.current().write_latency)();
         tokio::time::sleep((self.context.config.timing.write)() + datastore).await;
         responsive(&self.context.behaviour).await;
-        let Some(object) = changed() else { return };
-        store.put("apiservices", object);
+        let current = store.get("apiservices", None, name).ok_or(Failed)?;
+        let version = |object: &Value| object["metadata"]["resourceVersion"].clone();
+        if version(&current) != version(seen) {
+            return Err(Failed);
+        }
+        let Some(changed) = with_condition(&current, condition, process.now()) else {
+            return Ok(());
+        };
+        store.put("apiservices", changed);
         self.context.record(Event::ApiService {
             status: condition.status,
             reason: condition.reason.to_owned(),
             message: condition.message.clone(),
         });
+        Ok(())
     }
 }

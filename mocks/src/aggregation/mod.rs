@@ -11,7 +11,8 @@
 //! - `registration`: from objects to routes;
 //! - `proxy`: requests to the backend;
 //! - `discovery`: what clients learn of the API;
-//! - `queue`: the work queue of all three controllers.
+//! - `queue`: the work queue of all three controllers; `throttle`: how often
+//!   they may write.
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
@@ -36,6 +37,7 @@ mod registration;
 mod resolve;
 #[cfg(test)]
 mod tests;
+mod throttle;
 
 pub(crate) use discovery::Manager as DiscoveryManager;
 pub(crate) use proxy::Forward;

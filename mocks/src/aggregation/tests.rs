@@ -367,6 +367,34 @@ fn a_silent_backend_costs_five_seconds_per_check_and_sixty_per_request() {
     });
 }
 
+/// Source: `remote_available_controller.go: updateAPIServiceStatus`; apimachinery
+/// `pkg/api/errors`, Conflict: the object that was looked at is written, or none.
+#[test]
+fn a_condition_of_what_has_changed_meanwhile_is_not_written() {
+    paused(async {
+        let begin = Instant::now();
+        let cluster = cluster(store(true), 25).await;
+        let backend = Backend::start(&cluster).await;
+        until(begin, 10).await;
+        backend.mood.set(Mood::Hang);
+        until(begin, 27).await;
+        put_api_service(&cluster.store, &BackendTrust::Insecure);
+        let before = conditions(&cluster).len();
+        until(begin, 34).await;
+        assert_eq!(
+            conditions(&cluster).len(),
+            before,
+            "of the check from 25 s on"
+        );
+        until(begin, 37).await;
+        let (at, condition) = conditions(&cluster).pop().expect("written");
+        assert_eq!(
+            (at / 1000, condition.as_str()),
+            (35, "False FailedDiscoveryCheck")
+        );
+    });
+}
+
 #[test]
 fn redirects_are_not_passed_on() {
     paused(async {
