@@ -204,8 +204,8 @@ pub struct MetricsServer {
     pub cpu: Option<Cpu>,
     /// What the process uses of its memory.
     pub memory: Option<Memory>,
-    /// `resources.limits.memory`, in bytes.
-    pub memory_limit: Option<u64>,
+    /// `resources.limits`
+    pub limits: Limits,
     /// When the pod is created, and what it waits for before its container
     /// starts.
     pub pod: PodStart,
@@ -272,6 +272,15 @@ pub struct InitContainer {
     pub until: Option<Duration>,
     /// How many runs fail first.
     pub failures: u32,
+}
+
+/// What a container may take; as much as there is where absent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Of CPU, in nanocores.
+    pub cpu_nanocores: Option<u64>,
+    /// Of memory, in bytes.
+    pub memory_bytes: Option<u64>,
 }
 
 /// What a starved processor adds to the process's work.

@@ -32,7 +32,7 @@ impl MetricsServer {
             && self.termination_grace == before.termination_grace
             && self.host_network == before.host_network
             && self.container_port == before.container_port
-            && self.memory_limit == before.memory_limit
+            && self.limits == before.limits
             && self.start_cost == before.start_cost
             && self.anti_affinity == before.anti_affinity;
         !same
@@ -120,7 +120,7 @@ impl Scenario {
         let states = self.metrics_server_changes.iter().map(|(_, server)| server);
         std::iter::once(&self.metrics_server)
             .chain(states)
-            .any(|server| server.memory.is_some() && server.memory_limit.is_none())
+            .any(|server| server.memory.is_some() && server.limits.memory_bytes.is_none())
     }
 
     /// What records and rules call pod number `ordinal`.

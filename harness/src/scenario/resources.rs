@@ -3,25 +3,25 @@
 use std::time::Duration;
 
 use super::decoder::{Decoder, Item};
-use super::model::{Cpu, Distribution, Memory};
+use super::model::{Cpu, Distribution, Limits, Memory};
 use super::scalars::DISTRIBUTION;
 use super::shape::{Choice, Key, Kind, Shape};
 
 pub(crate) static RESOURCES: Shape = Shape::new(
     "Resources",
-    "Requests and limits of the container, as in a manifest. Only `limits.memory` has an effect, and only together with `memory`; what a limit of CPU does to the process is said with `cpu`.",
+    "Requests and limits of the container, as in a manifest.",
     &[
         Key::optional(
             "requests",
             Kind::Mapping(&AMOUNTS),
             "{cpu: 100m, memory: 200Mi}",
-            "Taken and without effect: the scheduler never runs out of room.",
+            "Taken and without effect: the scheduler never runs out of room, and no other process competes for the processor. What one that does adds is said with `cpu`.",
         ),
         Key::optional(
             "limits",
             Kind::Mapping(&AMOUNTS),
-            "{memory: 200Mi}",
-            "A process that takes more memory than this is killed.",
+            "{cpu: 20m, memory: 200Mi}",
+            "A process that takes more memory than this is killed; how much it takes is said with `memory`. One that takes more CPU is held up to the next tenth of a second (CFS): `startCost` is CPU time, and scraping a node takes a thousandth of a core on average. What it serves waits behind that.",
         ),
     ],
 );
@@ -30,12 +30,7 @@ static AMOUNTS: Shape = Shape::new(
     "ResourceAmounts",
     "Amounts of CPU and memory.",
     &[
-        Key::optional(
-            "cpu",
-            Kind::Cpu,
-            "100m",
-            "Cores. Without effect: see `cpu`.",
-        ),
+        Key::optional("cpu", Kind::Cpu, "100m", "Cores."),
         Key::optional("memory", Kind::Memory, "200Mi", "Bytes."),
     ],
 );
@@ -87,23 +82,25 @@ pub(crate) static MEMORY: Shape = Shape::new(
 )
 .choice(Choice::Some(&["base", "perNode", "perPod", "perTick"]));
 
-/// Reads `resources`: the limit of memory, if there is one.
-pub(crate) fn resources(decoder: &mut Decoder, item: Item<'_>) -> Option<Option<u64>> {
+/// Reads `resources`: the limits.
+pub(crate) fn resources(decoder: &mut Decoder, item: Item<'_>) -> Option<Limits> {
     let mut object = decoder.object(item, &RESOURCES)?;
     let requests = object.optional(decoder, "requests", amounts);
     let limits = object.optional(decoder, "limits", amounts);
     object.finish(decoder);
     requests?;
-    Some(limits?.flatten())
+    Some(limits?.unwrap_or_default())
 }
 
-fn amounts(decoder: &mut Decoder, item: Item<'_>) -> Option<Option<u64>> {
+fn amounts(decoder: &mut Decoder, item: Item<'_>) -> Option<Limits> {
     let mut object = decoder.object(item, &AMOUNTS)?;
     let cpu = object.optional(decoder, "cpu", Decoder::cpu);
     let memory = object.optional(decoder, "memory", Decoder::memory);
     object.finish(decoder);
-    cpu?;
-    memory
+    Some(Limits {
+        cpu_nanocores: cpu?,
+        memory_bytes: memory?,
+    })
 }
 
 /// Reads `cpu`.

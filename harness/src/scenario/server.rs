@@ -14,8 +14,8 @@ use super::diagnostic::Diagnostic;
 use super::fleet::Fleet;
 use super::layers::{ARGS, WITHOUT_ARGS};
 use super::model::{
-    Availability, Distribution, DnsRefinement, InitContainer, MetricsServer, PodStart, StartCost,
-    Version,
+    Availability, Distribution, DnsRefinement, InitContainer, Limits, MetricsServer, PodStart,
+    StartCost, Version,
 };
 use super::probe::{self, PROBE, ProbeKind};
 use super::resources::{self, CPU, MEMORY, RESOURCES};
@@ -334,7 +334,12 @@ pub(crate) fn metrics_server(
         decoder.word(item, &[("required", true)])
     });
     let container_port = object.optional(decoder, "containerPort", Decoder::port);
-    let memory_limit = object.optional(decoder, "resources", resources::resources);
+    let limits = object.or(
+        decoder,
+        "resources",
+        Limits::default(),
+        resources::resources,
+    );
     let cpu = object.optional(decoder, "cpu", resources::cpu);
     let memory = object.optional(decoder, "memory", resources::memory);
     let pod = object.required(decoder, "pod", |decoder, item| {
@@ -391,7 +396,7 @@ pub(crate) fn metrics_server(
         container_port: container_port?,
         cpu: cpu?,
         memory: memory?,
-        memory_limit: memory_limit?.flatten(),
+        limits: limits?,
         pod: pod?,
         start_cost: start_cost?,
         readiness: readiness?,

@@ -18,6 +18,7 @@ use reports::trace::Event;
 use seam::{Files, Host, Tasks};
 use tokio::sync::oneshot;
 
+use super::quota::{Quota, Rationed};
 use super::resources::{MemoryGauge, Pressure};
 use crate::record::TraceRecorder;
 use crate::scenario::model;
@@ -42,6 +43,8 @@ pub struct Launcher {
     pub server_key: Vec<u8>,
     /// What holds its work up.
     pub pace: Rc<dyn Pace>,
+    /// How much processor time it may take.
+    pub quota: Option<Quota>,
     /// A gauge of the memory of each process, if the scenario says what it
     /// uses.
     pub memory: Box<dyn Fn() -> Option<MemoryGauge>>,
@@ -68,7 +71,10 @@ impl ContainerRuntime for Launcher {
             version: self.version,
             cluster: Rc::new(InCluster(self.cluster.clone())),
             start_cost: self.draw_start_cost(restart),
-            pace: Rc::clone(&self.pace),
+            pace: match self.quota {
+                Some(quota) => Rc::new(Rationed::new(quota, Rc::clone(&self.pace))),
+                None => Rc::clone(&self.pace),
+            },
             observer: Rc::new(ProcessObserver {
                 host: self.host.name().to_owned(),
                 recorder: Rc::clone(&self.recorder),
@@ -99,7 +105,9 @@ impl Launcher {
     fn draw_start_cost(&self, restart: u32) -> StartCost {
         let draw = |part: &str, distribution: &model::Distribution| {
             let name = format!("{}/start/{restart}/{part}", self.host.name());
-            whole_milliseconds(distribution.sample(&mut self.seed.stream(&name)))
+            let work = distribution.sample(&mut self.seed.stream(&name));
+            let takes = self.quota.map_or(work, |quota| quota.takes(work));
+            whole_milliseconds(takes)
         };
         StartCost {
             exec: draw("exec", &self.start_cost.exec),

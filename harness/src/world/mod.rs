@@ -7,6 +7,7 @@
 //! - [`control_plane`]: API server, aggregation layer, endpoints;
 //! - [`metrics_server`]: the real aggregation core as a container;
 //! - [`resources`]: the processor time that it lacks, the memory it uses up;
+//!   [`quota`]: the processor time that it may take;
 //! - [`pod`]: the pods around it, with probes and restarts;
 //! - [`deployment`]: how many pods, from which template, on which nodes;
 //! - [`registry`]: Services, the APIService and the like over time;
@@ -28,6 +29,7 @@ pub mod nodes;
 pub mod outlook;
 pub mod paths;
 pub mod pod;
+pub mod quota;
 pub mod registry;
 pub mod resources;
 pub mod trust;

@@ -24,6 +24,7 @@ use seam::{Files, Host, Moment, Random};
 
 use super::machines::{Machines, Place};
 use super::metrics_server::Launcher;
+use super::quota::Quota;
 use super::resources::{self, EVICTION_PERIOD, EVICTION_THRESHOLD, MemoryGauge};
 use super::trust::{SERVICE_ACCOUNT_TOKEN, TOKEN_FILE};
 use super::{Outside, Site};
@@ -148,7 +149,7 @@ impl Factory {
     fn launcher(&self, ordinal: u32, revision: u32, host: &Host, under: &Under) -> Launcher {
         let server = self.settings(ordinal, revision);
         let name = host.name();
-        let (scenario, limit) = (self.scenario.clone(), server.memory_limit);
+        let (scenario, limit) = (self.scenario.clone(), server.limits.memory_bytes);
         let (start, free) = (self.start, under.free);
         let weighed = self.met(name, faults::MEMORY);
         Launcher {
@@ -167,6 +168,7 @@ impl Factory {
                 self.start,
                 self.met(name, faults::CPU),
             ),
+            quota: Quota::of(server),
             memory: Box::new(move || {
                 MemoryGauge::new(&scenario, ordinal, limit, free, start, Rc::clone(&weighed))
             }),
