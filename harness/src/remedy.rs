@@ -12,7 +12,6 @@ use reports::verdict::Verdict;
 use crate::scenario::model::Scenario;
 use crate::scenario::with_layer;
 use crate::seed::Seed;
-use crate::settle::settle;
 use crate::{brief, run};
 
 /// Changes tried for one run at most.
@@ -126,11 +125,7 @@ pub fn try_all(scenario: &Scenario, seed: Seed, judged: &RunJudgement) -> Tried 
 fn outcome_of(scenario: &Scenario, seed: Seed, candidate: &Candidate) -> Option<RunJudgement> {
     let changed = with_layer(scenario, &candidate.layer).ok()?;
     let played = run::play(&changed, seed).ok()?;
-    Some(judge(
-        &brief::case(&settle(&played.scenario, seed)),
-        &played.trace,
-        seed.0,
-    ))
+    Some(judge(&brief::case(&played.scenario), &played.trace, seed.0))
 }
 
 fn compare(candidate: &Candidate, before: &RunJudgement, after: &RunJudgement) -> Remedy {

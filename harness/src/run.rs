@@ -16,7 +16,6 @@ use crate::engine::virtual_time::{self, Setup, Stuck};
 use crate::record::TraceRecorder;
 use crate::scenario::model::Scenario;
 use crate::seed::Seed;
-use crate::settle::settle;
 pub use crate::trigger::{Failure, Played};
 use crate::world::{Site, World, machines};
 use crate::{brief, remedy, trigger};
@@ -39,7 +38,7 @@ pub struct Run {
 /// As for [`play`].
 pub fn run(scenario: &Scenario, seed: Seed) -> Result<Run, Failure> {
     let played = play(scenario, seed)?;
-    let case = brief::case(&settle(&played.scenario, seed));
+    let case = brief::case(&played.scenario);
     let mut judgement = judgement::judge(&case, &played.trace, seed.0);
     if claims_hidden_causes(&case) {
         let tried = remedy::try_all(scenario, seed, &judgement);
@@ -59,7 +58,7 @@ pub fn run(scenario: &Scenario, seed: Seed) -> Result<Run, Failure> {
 /// As for [`play`].
 pub fn run_and_try(scenario: &Scenario, seed: Seed) -> Result<Run, Failure> {
     let played = play(scenario, seed)?;
-    let case = brief::case(&settle(&played.scenario, seed));
+    let case = brief::case(&played.scenario);
     let judgement = judgement::judge(&case, &played.trace, seed.0);
     let tried = remedy::try_all(scenario, seed, &judgement);
     let mut judgement = judgement::judge_knowing(&case, &played.trace, seed.0, &tried.behind);
@@ -95,10 +94,10 @@ pub fn simulate(scenario: &Scenario, seed: Seed) -> Result<Trace, Failure> {
 /// [`Failure`]: a defect in firstlight, or a scenario that turns out to be
 /// contradictory.
 pub fn play(scenario: &Scenario, seed: Seed) -> Result<Played<'_>, Failure> {
-    trigger::play(scenario, |scenario| pass(scenario, seed))
+    trigger::play(scenario, seed, |settled| pass(settled, seed))
 }
 
-/// One pass in virtual time.
+/// One pass of a settled scenario in virtual time.
 fn pass(scenario: &Scenario, seed: Seed) -> Result<Trace, Stuck> {
     let slot: Rc<OnceCell<Rc<TraceRecorder>>> = Rc::default();
     let filled = Rc::clone(&slot);

@@ -18,6 +18,8 @@ use crate::brief;
 use crate::engine::virtual_time::Stuck;
 use crate::scenario::model::{Scenario, Trigger};
 use crate::scenario::{self, Diagnostics, Moments};
+use crate::seed::Seed;
+use crate::settle::settle;
 
 /// What comes after something has happened comes at the next millisecond at
 /// the earliest: timers resolve to one.
@@ -26,7 +28,7 @@ const NEXT: Duration = Duration::from_millis(1);
 /// A run, and the scenario with the times of its triggers as they were found.
 #[derive(Debug, Clone)]
 pub struct Played<'s> {
-    /// The scenario that was run. What still waits in it never came.
+    /// The scenario that was run, settled. What still waits in it never came.
     pub scenario: Cow<'s, Scenario>,
     /// What happened.
     pub trace: Trace,
@@ -87,7 +89,8 @@ impl From<Stuck> for Failure {
 
 /// Runs `scenario` with `pass` until every trigger that fires has fired.
 ///
-/// `pass` makes one run of a scenario, always with the same seed.
+/// `pass` makes one run of a scenario for which the seed has decided all that
+/// it decides.
 ///
 /// # Errors
 ///
@@ -96,21 +99,24 @@ impl From<Stuck> for Failure {
 /// contradictory with a change at the time that was found.
 pub fn play<E: Into<Failure>>(
     scenario: &Scenario,
+    seed: Seed,
     mut pass: impl FnMut(&Scenario) -> Result<Trace, E>,
 ) -> Result<Played<'_>, Failure> {
+    let settled = settle(scenario, seed);
     let mut played = Played {
-        scenario: Cow::Borrowed(scenario),
-        trace: pass(scenario).map_err(Into::into)?,
+        trace: pass(&settled).map_err(Into::into)?,
+        scenario: settled,
     };
     let mut moments = Moments::new();
     while let Some((first, found)) = fired(&played) {
         moments.extend(found);
         let scenario =
             scenario::at_moments(&played.scenario, &moments).map_err(Failure::Refused)?;
-        let trace = pass(&scenario).map_err(Into::into)?;
+        let settled = settle(&scenario, seed).into_owned();
+        let trace = pass(&settled).map_err(Into::into)?;
         check_repeats(&played.trace, &trace, first)?;
         played = Played {
-            scenario: Cow::Owned(scenario),
+            scenario: Cow::Owned(settled),
             trace,
         };
     }

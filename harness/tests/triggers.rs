@@ -11,6 +11,8 @@ use firstlight::trigger::{Failure, play};
 use reports::expectation::Outcome;
 use reports::trace::{Event, Record, Trace};
 
+const SEED: Seed = Seed(1);
+
 fn read(rest: &str) -> Result<Scenario, Diagnostics> {
     let head =
         "apiVersion: firstlight/v1\nkind: Scenario\nmetadata: {name: test}\npreset: k3s-1.36\n";
@@ -65,7 +67,7 @@ fn a_scenario_without_triggers_is_run_once_and_one_with_two_thrice_at_most() {
     let passes = |rest: &str| {
         let count = Cell::new(0);
         let scenario = scenario(rest);
-        let played = play(&scenario, |scenario| {
+        let played = play(&scenario, SEED, |scenario| {
             count.set(count.get() + 1);
             pass(scenario)
         });
@@ -93,7 +95,7 @@ fn a_scenario_without_triggers_is_run_once_and_one_with_two_thrice_at_most() {
 fn a_change_comes_after_its_event_and_is_undone() {
     let rest = format!("changes: [{{when: {{exit: 2}}, nth: 2, after: 1500ms, for: 4s, {CLOSE}}}]");
     let scenario = scenario(&rest);
-    let played = play(&scenario, pass).unwrap_or_else(|failure| panic!("{failure}"));
+    let played = play(&scenario, SEED, pass).unwrap_or_else(|failure| panic!("{failure}"));
     let states: Vec<_> = played.scenario.nodes[0]
         .kubelet
         .0
@@ -115,7 +117,7 @@ fn what_is_due_after_the_end_never_comes() {
     let scenario = scenario(&format!(
         "changes: [{{when: {{exit: 2}}, after: 55s, {CLOSE}}}]"
     ));
-    let played = play(&scenario, pass).unwrap_or_else(|failure| panic!("{failure}"));
+    let played = play(&scenario, SEED, pass).unwrap_or_else(|failure| panic!("{failure}"));
     assert_eq!(played.scenario.triggers.len(), 1);
 }
 
@@ -129,7 +131,7 @@ fn a_pass_that_does_not_repeat_the_one_before_is_a_defect() {
         trace.records[0].t += count.get();
         Ok::<_, Failure>(trace)
     };
-    let failure = play(&scenario, drifting).expect_err("they differ");
+    let failure = play(&scenario, SEED, drifting).expect_err("they differ");
     assert!(matches!(failure, Failure::Unrepeatable { .. }), "{failure}");
     assert_eq!(failure.exit().code(), 70);
 }
@@ -155,14 +157,14 @@ fn a_pending_change_is_checked_before_anything_runs() {
 #[test]
 fn a_run_is_the_same_up_to_its_trigger() {
     let rest = "actions: [{when: podReady, after: 3s, kill: metrics-server}]";
-    let with = run::run(&scenario(rest), Seed(1)).unwrap_or_else(|failure| panic!("{failure}"));
-    let without = run::run(&scenario(""), Seed(1)).unwrap_or_else(|failure| panic!("{failure}"));
+    let with = run::run(&scenario(rest), SEED).unwrap_or_else(|failure| panic!("{failure}"));
+    let without = run::run(&scenario(""), SEED).unwrap_or_else(|failure| panic!("{failure}"));
     let ready = without.judgement.time_to_ready_ns();
     assert_eq!(with.judgement.time_to_ready_ns(), ready);
     assert_eq!(with.judgement.restarts, 1);
     assert_eq!(with.judgement.outcome, Outcome::Pass);
     let never = "actions: [{when: {event: NoSuchReason}, kill: metrics-server}]";
-    let vain = run::run(&scenario(never), Seed(1)).unwrap_or_else(|failure| panic!("{failure}"));
+    let vain = run::run(&scenario(never), SEED).unwrap_or_else(|failure| panic!("{failure}"));
     assert_eq!(vain.judgement.outcome, Outcome::Inconclusive);
     assert_eq!(
         vain.judgement.doubts,

@@ -1,32 +1,23 @@
-//! `aggregation`, `service` and `authentication`: the objects that make the
-//! metrics API part of the cluster's.
+//! `aggregation` and `authentication`: the objects that make the metrics API
+//! part of the cluster's.
 
 use std::time::Duration;
 
-use super::api_server::{check_validity, usual_validity};
 use super::code::Code;
-use super::decoder::{Decoder, Item, Object};
+use super::decoder::{Decoder, Item};
 use super::diagnostic::Diagnostic;
-use super::model::{
-    Aggregation, Authentication, CaBundle, FrontProxy, FrontProxyIssuer, Service, ServiceReference,
-    TargetPort,
+use super::model::{Aggregation, Authentication, CaBundle, FrontProxy, FrontProxyIssuer};
+use super::service::{
+    A_TIME, SERVICE_REFERENCE, object_name, presence, reference, usual_reference,
 };
-use super::scalars::PORT as PORT_NUMBER;
 use super::shape::{Key, Kind, Shape};
 use super::tree::Value;
+use super::validity::{NOT_AFTER, NOT_BEFORE, USUAL, validity};
 
 /// The availability controller looks at every APIService this often.
 /// Source: `kube-aggregator/pkg/controllers/status/remote/
 /// remote_available_controller.go NewAvailableConditionController`.
 const RESYNC: Duration = Duration::from_secs(30);
-
-/// metrics-server's Service. Source: metrics-server
-/// `manifests/base/service.yaml`.
-const NAMESPACE: &str = "kube-system";
-const SERVICE: &str = "metrics-server";
-const PORT: u16 = 443;
-const PORT_NAME: &str = "https";
-const LABEL: (&str, &str) = ("k8s-app", "metrics-server");
 
 /// Both priorities of its APIService. Source: metrics-server
 /// `manifests/base/apiservice.yaml`.
@@ -43,8 +34,6 @@ const AUTHORITY: Kind = Kind::Word(&[
     ("unknown", "another one"),
     ("none", "none at all"),
 ]);
-
-const A_TIME: &str = "it is a time already: set it for the whole run";
 
 pub(crate) static AGGREGATION: Shape = Shape::new(
     "Aggregation",
@@ -72,26 +61,6 @@ pub(crate) static AGGREGATION: Shape = Shape::new(
     ],
 );
 
-static SERVICE_REFERENCE: Shape = Shape::new(
-    "ServiceReference",
-    "The Service that an APIService names.",
-    &[
-        Key::optional(
-            "namespace",
-            Kind::ObjectName,
-            "kube-system",
-            "Its namespace. Default: `kube-system`.",
-        ),
-        Key::optional(
-            "name",
-            Kind::ObjectName,
-            "metrics-server",
-            "Its name. Default: `metrics-server`.",
-        ),
-        Key::optional("port", PORT_NUMBER, "443", "Its port. Default: 443."),
-    ],
-);
-
 static FRONT_PROXY: Shape = Shape::new(
     "FrontProxy",
     "A client certificate of the aggregation layer. Times count from the start of the run, in true time.",
@@ -112,87 +81,8 @@ static FRONT_PROXY: Shape = Shape::new(
             "front-proxy-client",
             "The name in it. Default: `front-proxy-client`.",
         ),
-        Key::optional(
-            "notBefore",
-            Kind::SignedDuration,
-            "-1h",
-            "Beginning of its validity. Default: a year ago.",
-        ),
-        Key::optional(
-            "notAfter",
-            Kind::SignedDuration,
-            "8759h",
-            "End of its validity. Default: years ahead.",
-        ),
-    ],
-);
-
-pub(crate) static SERVICE_SHAPE: Shape = Shape::new(
-    "Service",
-    "The Service in front of metrics-server.",
-    &[
-        Key::optional(
-            "createdAt",
-            Kind::Duration,
-            "20s",
-            "When it is created. Default: 0s, before the run.",
-        )
-        .fixed(A_TIME),
-        Key::optional(
-            "deletedAt",
-            Kind::Duration,
-            "50s",
-            "When it is deleted. Missing: never.",
-        )
-        .fixed(A_TIME),
-        Key::optional(
-            "namespace",
-            Kind::ObjectName,
-            "kube-system",
-            "Its namespace. Default: `kube-system`.",
-        ),
-        Key::optional(
-            "name",
-            Kind::ObjectName,
-            "metrics-server",
-            "Its name. Default: `metrics-server`.",
-        ),
-        Key::optional(
-            "port",
-            PORT_NUMBER,
-            "443",
-            "`spec.ports[0].port`. Default: 443.",
-        ),
-        Key::optional(
-            "portName",
-            Kind::Text,
-            "https",
-            "`spec.ports[0].name`. Default: `https`.",
-        ),
-        Key::optional(
-            "targetPort",
-            Kind::OneOf(&[PORT_NUMBER, Kind::Text]),
-            "https",
-            "`spec.ports[0].targetPort`: a number, or the name of the container's port. Default: `https`.",
-        ),
-        Key::optional(
-            "appProtocol",
-            Kind::Text,
-            "https",
-            "`spec.ports[0].appProtocol`. Missing: none.",
-        ),
-        Key::optional(
-            "selector",
-            Kind::Named("a label's name", &Kind::Text),
-            "{k8s-app: metrics-server}",
-            "Which pods it leads to. Default: `{k8s-app: metrics-server}`.",
-        ),
-        Key::given(
-            "publishNotReadyAddresses",
-            Kind::Boolean,
-            "true",
-            "Whether a pod's address is published while the pod is unready.",
-        ),
+        NOT_BEFORE,
+        NOT_AFTER,
     ],
 );
 
@@ -280,32 +170,6 @@ pub(crate) fn aggregation(
     })
 }
 
-type Presence = (Option<Duration>, Option<Option<Duration>>);
-
-/// When an object is created, under the key `created`, and deleted.
-fn presence(
-    decoder: &mut Decoder,
-    object: &mut Object<'_>,
-    created: &'static str,
-    until: Option<Duration>,
-) -> Presence {
-    let time = |decoder: &mut Decoder, item: Item<'_>| decoder.time(item, until);
-    let created_at = object.or(decoder, created, Duration::ZERO, time);
-    let deleted_at = object.optional(decoder, "deletedAt", time);
-    if let (Some(from), Some(Some(to))) = (created_at, deleted_at)
-        && to <= from
-        && let Some(item) = object.item("deletedAt")
-    {
-        decoder.note(Diagnostic::at(
-            Code::Contradiction,
-            item.span(),
-            format!("the object is deleted before it exists: `deletedAt` is not after `{created}`"),
-            format!("choose `deletedAt` later than `{created}`"),
-        ));
-    }
-    (created_at, deleted_at)
-}
-
 fn authority(decoder: &mut Decoder, item: Item<'_>) -> Option<CaBundle> {
     decoder.word(
         item,
@@ -315,35 +179,6 @@ fn authority(decoder: &mut Decoder, item: Item<'_>) -> Option<CaBundle> {
             ("none", CaBundle::Absent),
         ],
     )
-}
-
-fn usual_reference() -> ServiceReference {
-    ServiceReference {
-        namespace: NAMESPACE.to_owned(),
-        name: SERVICE.to_owned(),
-        port: PORT,
-    }
-}
-
-fn reference(decoder: &mut Decoder, item: Item<'_>) -> Option<ServiceReference> {
-    let mut object = decoder.object(item, &SERVICE_REFERENCE)?;
-    let usual = usual_reference();
-    let namespace = object.or(decoder, "namespace", usual.namespace, object_name);
-    let name = object.or(decoder, "name", usual.name, object_name);
-    let port = object.or(decoder, "port", usual.port, Decoder::port);
-    object.finish(decoder);
-    Some(ServiceReference {
-        namespace: namespace?,
-        name: name?,
-        port: port?,
-    })
-}
-
-fn object_name(decoder: &mut Decoder, item: Item<'_>) -> Option<String> {
-    let name = decoder.text(item)?;
-    decoder
-        .object_name(name, item.span())
-        .then(|| name.to_owned())
 }
 
 /// Source: `kube-aggregator/pkg/apis/apiregistration/validation/validation.go
@@ -368,7 +203,7 @@ fn resync_phase(decoder: &mut Decoder, item: Item<'_>) -> Option<Duration> {
 }
 
 fn usual_front_proxy() -> FrontProxy {
-    let (not_before_ns, not_after_ns) = usual_validity();
+    let (not_before_ns, not_after_ns) = USUAL;
     FrontProxy {
         issuer: FrontProxyIssuer::FrontProxy,
         common_name: FRONT_PROXY_CLIENT.to_owned(),
@@ -391,78 +226,15 @@ fn front_proxy(decoder: &mut Decoder, item: Item<'_>) -> Option<FrontProxy> {
         )
     });
     let common_name = object.or(decoder, "commonName", usual.common_name, object_name);
-    let not_before = object.or(
-        decoder,
-        "notBefore",
-        usual.not_before_ns,
-        Decoder::signed_duration,
-    );
-    let not_after = object.or(
-        decoder,
-        "notAfter",
-        usual.not_after_ns,
-        Decoder::signed_duration,
-    );
-    check_validity(decoder, item, not_before, not_after);
+    let dates = validity(decoder, &mut object, item);
     object.finish(decoder);
+    let (not_before_ns, not_after_ns) = dates?;
     Some(FrontProxy {
         issuer: issuer?,
         common_name: common_name?,
-        not_before_ns: not_before?,
-        not_after_ns: not_after?,
+        not_before_ns,
+        not_after_ns,
     })
-}
-
-/// Reads `service`.
-pub(crate) fn service(
-    decoder: &mut Decoder,
-    item: Item<'_>,
-    until: Option<Duration>,
-) -> Option<Service> {
-    let mut object = decoder.object(item, &SERVICE_SHAPE)?;
-    let (created_at, deleted_at) = presence(decoder, &mut object, "createdAt", until);
-    let namespace = object.or(decoder, "namespace", NAMESPACE.to_owned(), object_name);
-    let name = object.or(decoder, "name", SERVICE.to_owned(), object_name);
-    let port = object.or(decoder, "port", PORT, Decoder::port);
-    let text = |decoder: &mut Decoder, item: Item<'_>| decoder.text(item).map(str::to_owned);
-    let port_name = object.or(decoder, "portName", PORT_NAME.to_owned(), text);
-    let usual_target = TargetPort::Name(PORT_NAME.to_owned());
-    let target_port = object.or(decoder, "targetPort", usual_target, target_port);
-    let app_protocol = object.optional(decoder, "appProtocol", text);
-    let usual_selector = vec![(LABEL.0.to_owned(), LABEL.1.to_owned())];
-    let selector = object.or(decoder, "selector", usual_selector, |decoder, item| {
-        let named = decoder.named(item)?;
-        let pair = |label: Item<'_>, value: &str| (label.name.to_owned(), value.to_owned());
-        let read: Vec<Option<(String, String)>> = named
-            .into_iter()
-            .filter(|label| !label.node.is_null())
-            .map(|label| decoder.text(label).map(|value| pair(label, value)))
-            .collect();
-        read.into_iter().collect()
-    });
-    let publish = object.required(decoder, "publishNotReadyAddresses", Decoder::boolean);
-    object.finish(decoder);
-    Some(Service {
-        created_at: created_at?,
-        deleted_at: deleted_at?,
-        namespace: namespace?,
-        name: name?,
-        port: port?,
-        port_name: port_name?,
-        target_port: target_port?,
-        app_protocol: app_protocol?,
-        selector: selector?,
-        publish_not_ready_addresses: publish?,
-    })
-}
-
-/// A number, or the name of a container's port.
-fn target_port(decoder: &mut Decoder, item: Item<'_>) -> Option<TargetPort> {
-    let text = decoder.text(item)?;
-    if text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return decoder.port(item).map(TargetPort::Number);
-    }
-    Some(TargetPort::Name(text.to_owned()))
 }
 
 /// Reads `authentication`: a ConfigMap, or `{configMap: absent}`.

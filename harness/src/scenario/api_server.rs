@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use super::clock::{self, CLOCK};
-use super::code::Code;
 use super::decoder::{Decoder, Item};
-use super::diagnostic::Diagnostic;
 use super::model::{ApiServer, ApiServerState, Clock, Distribution, ServingCertificate, Watches};
 use super::scalars::DISTRIBUTION;
 use super::shape::{Key, Kind, Shape};
+use super::validity::{NOT_AFTER, NOT_BEFORE, USUAL, validity};
 
 pub(crate) static API_SERVER: Shape = Shape::new(
     "ApiServer",
@@ -79,18 +78,8 @@ static SERVING_CERTIFICATE: Shape = Shape::new(
             "unknown",
             "Who signed it. Default: `cluster`.",
         ),
-        Key::optional(
-            "notBefore",
-            Kind::SignedDuration,
-            "-1h",
-            "Beginning of its validity. Default: a year ago.",
-        ),
-        Key::optional(
-            "notAfter",
-            Kind::SignedDuration,
-            "8759h",
-            "End of its validity. Default: years ahead.",
-        ),
+        NOT_BEFORE,
+        NOT_AFTER,
         Key::optional(
             "ips",
             Kind::List(&Kind::Ip),
@@ -99,11 +88,6 @@ static SERVING_CERTIFICATE: Shape = Shape::new(
         ),
     ],
 );
-
-/// A year on either side of the run and more: certificates of a control plane
-/// are valid unless a scenario says otherwise.
-/// Source: kubeadm `app/constants CertificateValidityPeriod`, a year.
-const VALID_NS: (i64, i64) = (-31_536_000_000_000_000, 9 * 31_536_000_000_000_000);
 
 /// Reads one API server; the clock is that of its machine.
 pub(crate) fn api_server(
@@ -154,8 +138,8 @@ pub(crate) fn api_server(
 fn usual_certificate() -> ServingCertificate {
     ServingCertificate {
         trusted: true,
-        not_before_ns: VALID_NS.0,
-        not_after_ns: VALID_NS.1,
+        not_before_ns: USUAL.0,
+        not_after_ns: USUAL.1,
         ips: None,
     }
 }
@@ -165,41 +149,16 @@ fn certificate(decoder: &mut Decoder, item: Item<'_>) -> Option<ServingCertifica
     let trusted = object.or(decoder, "issuer", true, |decoder, item| {
         decoder.word(item, &[("cluster", true), ("unknown", false)])
     });
-    let not_before_ns = object.or(decoder, "notBefore", VALID_NS.0, Decoder::signed_duration);
-    let not_after_ns = object.or(decoder, "notAfter", VALID_NS.1, Decoder::signed_duration);
+    let dates = validity(decoder, &mut object, item);
     let ips = object.optional(decoder, "ips", |decoder, item| {
         decoder.list(item, Decoder::ip)
     });
-    check_validity(decoder, item, not_before_ns, not_after_ns);
     object.finish(decoder);
+    let (not_before_ns, not_after_ns) = dates?;
     Some(ServingCertificate {
         trusted: trusted?,
-        not_before_ns: not_before_ns?,
-        not_after_ns: not_after_ns?,
+        not_before_ns,
+        not_after_ns,
         ips: ips?,
     })
-}
-
-/// Notes a certificate that is never valid.
-pub(crate) fn check_validity(
-    decoder: &mut Decoder,
-    item: Item<'_>,
-    not_before: Option<i64>,
-    not_after: Option<i64>,
-) {
-    if let (Some(from), Some(to)) = (not_before, not_after)
-        && from >= to
-    {
-        decoder.note(Diagnostic::at(
-            Code::Contradiction,
-            item.key_span(),
-            "the certificate is never valid: `notBefore` is not before `notAfter`",
-            "both count from the start of the run: write `notBefore: -1h` and `notAfter: 8760h`",
-        ));
-    }
-}
-
-/// What `usual` validity is, for other certificates of the control plane.
-pub(crate) fn usual_validity() -> (i64, i64) {
-    VALID_NS
 }

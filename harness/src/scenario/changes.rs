@@ -64,6 +64,16 @@ pub(crate) struct Change {
 }
 
 impl Change {
+    /// Whether it may end a pod of metrics-server for good.
+    pub(crate) fn may_replace_pods(&self) -> bool {
+        let replaces = |path: &str| {
+            let of_node = path.starts_with("nodes.") || path.starts_with("nodeDefaults.");
+            path.starts_with("metricsServer.")
+                || of_node && (path.ends_with(".ready") || path.ends_with(".machine"))
+        };
+        self.leaves().iter().any(|(path, ..)| replaces(path))
+    }
+
     /// What it sets: path, place and value as written.
     pub(crate) fn leaves(&self) -> Vec<(String, Span, String)> {
         let mut leaves = Vec::new();

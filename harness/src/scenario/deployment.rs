@@ -13,9 +13,10 @@ use super::diagnostic::Diagnostic;
 use super::dns::{self, DNS};
 use super::fleet::Fleet;
 use super::model::{DnsRefinement, MetricsServer};
+use super::pod_start::{POD_START, START_COST};
 use super::pods::{METRICS_SERVER, MOST_PODS};
 use super::resources::{CPU, MEMORY};
-use super::server::{self, POD_START, START_COST};
+use super::server;
 use super::shape::{Choice, Key, Kind, Shape};
 use super::tree::{Entry, Node, Value, overlay};
 

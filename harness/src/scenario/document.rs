@@ -4,36 +4,35 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::address_plan::{self, CLUSTER};
-use super::aggregation::{AGGREGATION, AUTHENTICATION, SERVICE_SHAPE};
-use super::api_server::API_SERVER;
 use sha2::{Digest, Sha256};
 
+use super::actions::{ACTION, actions};
+use super::address_plan::{self, CLUSTER};
+use super::aggregation::{AGGREGATION, AUTHENTICATION};
+use super::api_server::API_SERVER;
 use super::changes::{self, Change};
 use super::clock::{self, CLOCK};
 use super::code::Code;
+use super::consistency::{check_home, check_nodes};
 use super::consumers::{self, CONSUMERS};
-use super::decoder::{Decoder, Item, Object, SCENARIO, note_duplicate_keys};
-use super::deployment;
+use super::decoder::{Decoder, Item, SCENARIO, note_duplicate_keys};
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::dns::DNS;
 use super::expect;
 use super::fleet::Fleet;
+use super::head::{Head, LONGEST_RUN, METADATA, head, until};
 use super::layers::lay;
 use super::manifest;
-use super::model::{
-    Action, ActionKind, Clock, Cluster, Expectation, MetricsServer, Scenario, Timeline,
-};
+use super::model::{Action, Clock, Cluster, Expectation, MetricsServer, Scenario, Timeline};
 use super::network::{self, NETWORK};
-use super::node::Decoded;
 use super::node::NODE;
 use super::plane;
-use super::pods::METRICS_SERVER as METRICS_SERVER_NAME;
 use super::presets::{self, PRESETS};
 use super::rbac::RBAC;
 use super::server::{self, METRICS_SERVER};
+use super::service::SERVICE_SHAPE;
 use super::settings;
-use super::shape::{Choice, Key, Kind, Shape};
+use super::shape::{Key, Kind, Shape};
 use super::source::{SourceId, Sources, Span};
 use super::timing::{self, Moments, Timed};
 use super::tree::{Node, Value, overlay};
@@ -210,32 +209,6 @@ pub(crate) static SCENARIO_SHAPE: Shape = Shape::new(
     ],
 );
 
-static METADATA: Shape = Shape::new(
-    "Metadata",
-    "What the scenario is called and what it is about.",
-    &[
-        Key::required("name", Kind::ObjectName, "example", "Its name in reports."),
-        Key::optional(
-            "description",
-            Kind::Text,
-            "The third kubelet opens late.",
-            "One sentence for people.",
-        ),
-        Key::optional(
-            "tags",
-            Kind::List(&Kind::Text),
-            "[k3s, certificate]",
-            "Words to choose scenarios by.",
-        ),
-        Key::optional(
-            "links",
-            Kind::List(&Kind::Form("an address", "^https?://.+")),
-            "[\"https://github.com/k3s-io/k3s/issues/11902\"]",
-            "Where the incident or the figures come from.",
-        ),
-    ],
-);
-
 static CLIENTS: Shape = Shape::new(
     "Clients",
     "The machine of those who use `kubectl`, and of discovery clients. Controllers run beside an API server.",
@@ -247,48 +220,8 @@ static CLIENTS: Shape = Shape::new(
     )],
 );
 
-static ACTION: Shape = Shape::new(
-    "Action",
-    "Something that happens once to metrics-server's processes, or to a node.",
-    &[
-        timing::AT,
-        timing::WHEN,
-        timing::AFTER,
-        timing::NTH,
-        Key::optional(
-            "kill",
-            PROCESS,
-            "metrics-server",
-            "SIGKILL. The kubelet starts it again under its rules.",
-        ),
-        Key::optional(
-            "start",
-            PROCESS,
-            "metrics-server",
-            "Starts it now, whatever the back-off says.",
-        ),
-        Key::optional("terminate", PROCESS, "metrics-server", "SIGTERM."),
-        Key::optional(
-            "drain",
-            Kind::Text,
-            "node-1",
-            "`kubectl drain` of a node, as far as metrics-server's pods are concerned: cordon, evictions that respect `podDisruptionBudget` and are tried again every 5s.",
-        ),
-    ],
-)
-.choice(Choice::One(&["kill", "start", "terminate", "drain"]))
-.also(timing::ONE_TIME);
-
-const PROCESS: Kind = Kind::Form(
-    "metrics-server or one of its pods",
-    "^metrics-server(-[1-9][0-9]*)?$",
-);
-
 /// What origins call a layer over the file.
 const LAYER: &str = "the change that is tried";
-
-/// Runs longer than a week are a mistake.
-const LONGEST_RUN: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// What is known besides the file.
 #[derive(Debug, Clone, Copy)]
@@ -397,12 +330,10 @@ fn decode(
     check_nodes(decoder, &parts.nodes, &over_time.nodes);
     let metrics_server = parts.metrics_server?;
     check_home(decoder, &merged, &metrics_server, &over_time.nodes);
-    let actions = parts.actions?;
-    let waiting = parts
-        .changes?
-        .pending
-        .into_iter()
-        .map(|(trigger, _)| trigger);
+    let (actions, changes) = (parts.actions?, parts.changes?);
+    let waits_to_replace_pods = changes.waiting.iter().any(Change::may_replace_pods)
+        || actions.waiting.iter().any(Action::may_replace_pods);
+    let waiting = changes.pending.into_iter().map(|(trigger, _)| trigger);
     let triggers = waiting.chain(actions.pending.into_iter().map(|(trigger, _)| trigger));
     let triggers = triggers.collect();
     let head = parts.head?;
@@ -435,36 +366,12 @@ fn decode(
         consumers: plane.consumers,
         actions: actions.due.into_iter().map(|(_, action)| action).collect(),
         triggers,
-        waits_to_replace_pods: waits_to_replace_pods(&merged),
+        waits_to_replace_pods,
         text: sources.text(SourceId::FILE).into(),
         layer: None,
         expectations: parts.expectations?,
         settings,
     })
-}
-
-/// Whether an action or a change with `when` may end a pod for good.
-fn waits_to_replace_pods(merged: &Node) -> bool {
-    let of_nodes = |entry: &Node| {
-        let nodes = entry.entry("nodes").into_iter();
-        let named = nodes.flat_map(|nodes| nodes.value.entries());
-        let defaults = entry.entry("nodeDefaults").into_iter();
-        let mut all = named.chain(defaults);
-        all.any(|node| {
-            ["ready", "machine"]
-                .iter()
-                .any(|key| node.value.entry(key).is_some())
-        })
-    };
-    let replaces = |entry: &Node| {
-        let direct = ["drain", "metricsServer"];
-        direct.iter().any(|key| entry.entry(key).is_some()) || of_nodes(entry)
-    };
-    let lists = ["changes", "actions"].into_iter();
-    let mut entries = lists
-        .filter_map(|list| merged.entry(list))
-        .flat_map(|list| list.value.items());
-    entries.any(|entry| entry.entry("when").is_some() && replaces(entry))
 }
 
 /// The digest of the file, and of the manifest where there is one.
@@ -562,150 +469,6 @@ fn parts(
     })
 }
 
-/// What names the scenario and says how it is run.
-struct Head {
-    name: String,
-    description: String,
-    tags: Vec<String>,
-    links: Vec<String>,
-    seeds: Vec<u64>,
-    epoch_unix_ns: i64,
-}
-
-fn head(decoder: &mut Decoder, object: &mut Object<'_>) -> Option<Head> {
-    object.item("preset");
-    // Read before, as it is a layer.
-    object.item("manifest");
-    let version = object.required(decoder, "apiVersion", |decoder, item| {
-        decoder.word(item, &[("firstlight/v1", ())])
-    });
-    let kind = object.required(decoder, "kind", |decoder, item| {
-        decoder.word(item, &[("Scenario", ())])
-    });
-    let seeds = object.required(decoder, "seeds", Decoder::seeds);
-    let epoch_unix_ns = object.required(decoder, "epoch", Decoder::instant);
-    let metadata = object.required(decoder, "metadata", |decoder, item| {
-        let mut object = decoder.object(item, &METADATA)?;
-        let name = object.required(decoder, "name", |decoder, item| {
-            let name = decoder.text(item)?;
-            decoder
-                .object_name(name, item.span())
-                .then(|| name.to_owned())
-        });
-        let owned = |decoder: &mut Decoder, item: Item<'_>| decoder.text(item).map(str::to_owned);
-        let description = object.or(decoder, "description", String::new(), owned);
-        let tags = object.or(decoder, "tags", Vec::new(), |decoder, item| {
-            decoder.list(item, owned)
-        });
-        let links = object.or(decoder, "links", Vec::new(), |decoder, item| {
-            decoder.list(item, link)
-        });
-        object.finish(decoder);
-        Some((name?, description?, tags?, links?))
-    });
-    version?;
-    kind?;
-    let (name, description, tags, links) = metadata?;
-    Some(Head {
-        name,
-        description: description.trim_end().to_owned(),
-        tags,
-        links,
-        seeds: seeds?,
-        epoch_unix_ns: epoch_unix_ns?,
-    })
-}
-
-fn link(decoder: &mut Decoder, item: Item<'_>) -> Option<String> {
-    let link = decoder.text(item)?;
-    if link.starts_with("https://") || link.starts_with("http://") {
-        return Some(link.to_owned());
-    }
-    decoder.note(Diagnostic::at(
-        Code::BadValue,
-        item.span(),
-        format!("`{link}` is not a link"),
-        "write a whole address, beginning with `https://`",
-    ));
-    None
-}
-
-fn until(decoder: &mut Decoder, item: Item<'_>) -> Option<Duration> {
-    let until = decoder.duration(item)?;
-    if (Duration::from_secs(1)..=LONGEST_RUN).contains(&until) {
-        return Some(until);
-    }
-    decoder.note(Diagnostic::at(
-        Code::BadNumber,
-        item.span(),
-        "a scenario lasts from one second to a week",
-        "write how long to simulate, such as `until: 5m`",
-    ));
-    None
-}
-
-/// `actions`, in order of time.
-fn actions(
-    decoder: &mut Decoder,
-    item: Item<'_>,
-    fleet: &Fleet,
-    timings: timing::Reader<'_>,
-) -> Option<Timed<Action>> {
-    let actions = decoder.list(item, |decoder, item| {
-        let mut object = decoder.object(item, &ACTION)?;
-        let timing = timings.timing(decoder, &mut object, item);
-        let mut one = |key, kind| {
-            object
-                .optional(decoder, key, process)
-                .map(|given| given.map(|pod| (kind, pod)))
-        };
-        let kinds = [
-            one("kill", ActionKind::Kill),
-            one("start", ActionKind::Start),
-            one("terminate", ActionKind::Terminate),
-            object
-                .optional(decoder, "drain", |decoder, item| fleet.member(decoder, item))
-                .map(|given| given.map(|node| (ActionKind::Drain(node), None))),
-        ];
-        object.finish(decoder);
-        let kinds: Vec<_> = kinds.into_iter().collect::<Option<_>>()?;
-        let kinds: Vec<(ActionKind, Option<u32>)> = kinds.into_iter().flatten().collect();
-        let [(kind, pod)] = kinds[..] else {
-            decoder.note(Diagnostic::at(
-                Code::Contradiction,
-                item.key_span(),
-                "an action does exactly one thing",
-                "write one of `kill`, `start`, `terminate` and `drain`, such as `{at: 55s, kill: metrics-server}`",
-            ));
-            return None;
-        };
-        let action = Action {
-            at: Duration::ZERO,
-            kind,
-            pod,
-        };
-        Some((timing?, action))
-    })?;
-    let mut actions = Timed::of(actions);
-    for (at, action) in &mut actions.due {
-        action.at = *at;
-    }
-    Some(actions)
-}
-
-/// `metrics-server`, or one of its pods by number.
-fn process(decoder: &mut Decoder, item: Item<'_>) -> Option<Option<u32>> {
-    let name = decoder.text(item)?;
-    if name == METRICS_SERVER_NAME {
-        return Some(None);
-    }
-    let ordinal = deployment::ordinal(name);
-    if ordinal.is_none() {
-        deployment::note_no_pod(decoder, item, name);
-    }
-    ordinal.map(Some)
-}
-
 /// Checks changes whose time is not known yet, as if they came last.
 fn check_pending(decoder: &mut Decoder, merged: &Rc<Node>, parts: &Parts, changes: &Timed<Change>) {
     if changes.pending.is_empty() {
@@ -719,68 +482,4 @@ fn check_pending(decoder: &mut Decoder, merged: &Rc<Node>, parts: &Parts, change
     });
     let all: Vec<Change> = known.chain(pending).collect();
     changes::apply(decoder, merged, &parts.nodes, &all, parts.until);
-}
-
-/// Addresses belong to one node, pods run on one node.
-fn check_nodes(decoder: &mut Decoder, fleet: &Fleet, nodes: &[Vec<(Duration, Decoded)>]) {
-    let mut addresses = std::collections::BTreeMap::new();
-    let mut pods = std::collections::BTreeMap::new();
-    for (member, node) in fleet.members().iter().zip(nodes) {
-        let Some((_, node)) = node.first() else {
-            continue;
-        };
-        if let Some((other, place)) = addresses.insert(node.ip, (&member.name, member.key_span)) {
-            let message = format!(
-                "`{}` and `{other}` have the same address {}",
-                member.name, node.ip
-            );
-            let help = "give one of them another address, or none: addresses are then assigned";
-            decoder.note(
-                Diagnostic::at(Code::Duplicate, member.key_span, message, help)
-                    .related(place, "the other"),
-            );
-        }
-        for (pod, place) in &node.pods {
-            let name = (&pod.namespace, &pod.name);
-            let Some((_, other)) = pods.insert(name, (&member.name, *place)) else {
-                continue;
-            };
-            let message = format!("the pod `{}/{}` runs twice", pod.namespace, pod.name);
-            let help = "name them differently; for ordinary pods on every node write a number, such as `pods: 10`";
-            let diagnostic = Diagnostic::at(Code::Duplicate, *place, message, help);
-            decoder.note(if other == *place {
-                diagnostic
-            } else {
-                diagnostic.related(other, "the other")
-            });
-        }
-    }
-}
-
-/// The pod needs its node, now or later.
-fn check_home(
-    decoder: &mut Decoder,
-    merged: &Node,
-    server: &MetricsServer,
-    nodes: &[Vec<(Duration, Decoded)>],
-) {
-    let Some((_, home)) = nodes.get(server.nodes[0]).and_then(|node| node.first()) else {
-        return;
-    };
-    // The pod waits for a node that joins later.
-    let there =
-        home.presence.leaves.as_ref().is_none_or(|leaves| {
-            server.pod.created_at < leaves.median() + home.presence.leaves_later
-        });
-    let entry = merged
-        .path(&["metricsServer", "node"])
-        .or_else(|| merged.entry("nodes"));
-    if let Some(entry) = entry.filter(|_| !there) {
-        decoder.note(Diagnostic::at(
-            Code::Contradiction,
-            Item::of(entry).span(),
-            "metrics-server's node has left when the pod is created",
-            "choose another `metricsServer.node`, or set `pod.createdAt` before `leavesAt`",
-        ));
-    }
 }

@@ -204,7 +204,7 @@ static TIMESTAMPS_KINDS: [Kind; 3] = [
     Kind::Mapping(&SHIFTED),
 ];
 
-static SHIFTED: Shape = Shape::new(
+pub(crate) static SHIFTED: Shape = Shape::new(
     "ShiftedTimestamps",
     "Samples that say they were taken at another time than they were.",
     &[Key::required(

@@ -5,16 +5,17 @@
 //!
 //! - [`model`]: what a checked scenario is;
 //! - `yaml`: text → `tree`, spans kept; the only place that knows the library;
-//! - `document`: preset ⊕ scenario, then decoded part by part by `server`,
-//!   `probe`, `fleet`, `node`, `clock`, `node_pods`, `kubelet` (with `certificate`,
+//! - `document`: preset ⊕ scenario, then decoded part by part by `head`, `server`
+//!   (with `pod_start`), `probe`, `fleet`, `node`, `clock`, `node_pods`, `kubelet` (with `certificate`,
 //!   `latency`, `payload` and `attempts`), `network`, `dns`, `expect`; what the
 //!   control plane is made of by `plane`, with `api_server`, `aggregation`,
-//!   `rbac` and `consumers`;
+//!   `service`, `validity`, `rbac` and `consumers`; `consistency`: whether the
+//!   parts go together;
 //! - `manifest`: a real manifest as a layer between the two;
 //! - `layers`: one layer over another;
 //! - `changes`: what holds from a later time on, as further layers;
 //! - `shape`: what every mapping looks like;
-//! - `timing`: when changes and actions come, at a time or at an event;
+//! - `timing`: when changes and `actions` come, at a time or at an event;
 //! - `decoder`, `scalars`, `values`: reading with all mistakes noted;
 //! - [`diagnostic`]: how a mistake is shown;
 //! - `settings`: who set what.
@@ -34,6 +35,7 @@ use model::Scenario;
 use source::{SourceId, Sources, Span};
 pub use timing::Moments;
 
+mod actions;
 mod address_plan;
 mod aggregation;
 mod api_server;
@@ -43,6 +45,7 @@ mod certificate;
 mod changes;
 mod clock;
 mod code;
+mod consistency;
 mod consumers;
 mod decoder;
 mod deployment;
@@ -51,6 +54,7 @@ mod dns;
 mod document;
 mod expect;
 mod fleet;
+mod head;
 mod kubelet;
 mod latency;
 mod layers;
@@ -61,6 +65,7 @@ mod node;
 mod node_pods;
 mod payload;
 mod plane;
+mod pod_start;
 pub mod pods;
 pub mod presets;
 mod probe;
@@ -68,12 +73,14 @@ mod rbac;
 mod resources;
 mod scalars;
 mod server;
+mod service;
 mod settings;
 pub mod shape;
 mod source;
 mod suggest;
 mod timing;
 mod tree;
+mod validity;
 mod values;
 mod vocabulary;
 mod yaml;

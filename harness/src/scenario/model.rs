@@ -356,6 +356,14 @@ pub struct Action {
     pub pod: Option<u32>,
 }
 
+impl Action {
+    /// Whether it may end a pod of metrics-server for good.
+    #[must_use]
+    pub fn may_replace_pods(&self) -> bool {
+        matches!(self.kind, ActionKind::Drain(_))
+    }
+}
+
 /// What a change or an action waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trigger {

@@ -77,7 +77,7 @@ static EFFECTS: [Kind; 2] = [
     Kind::Mapping(&EFFECT_SHAPE),
 ];
 
-static EFFECT_SHAPE: Shape = Shape::new(
+pub(crate) static EFFECT_SHAPE: Shape = Shape::new(
     "PathEffect",
     "What else can happen to traffic.",
     &[
@@ -346,7 +346,8 @@ pub(crate) fn over_time(written: &[(Duration, Vec<PathRule>)]) -> Timeline<Vec<P
     times.dedup();
     let entries = times.into_iter().map(|at| {
         let next = written.partition_point(|(from, _)| *from <= at);
-        let rules = &written[next - 1].1;
+        // Rules with a mistake are missing.
+        let rules = written[..next].last().map_or(&[][..], |(_, rules)| rules);
         let in_force = rules
             .iter()
             .filter(|rule| rule.starts_at <= at && rule.ends_at().is_none_or(|end| at < end));
@@ -382,5 +383,16 @@ mod tests {
         assert_eq!(rules[0].to, [Party::Node(0), Party::Node(1)]);
         assert_eq!(rules[1].from, [Party::Clients, Party::ApiServer]);
         assert_eq!(rules[1].to, [Party::Node(0), Party::Node(2)]);
+    }
+
+    /// Goal: a mistake that a change mends is still only a mistake. Method:
+    /// rules that are wrong until the change, which once made the parser panic.
+    #[test]
+    fn a_rule_that_is_wrong_until_a_change_is_a_mistake() {
+        let text = "apiVersion: firstlight/v1\nkind: Scenario\nmetadata: {name: t}\npreset: upstream-0.8\nuntil: 2m\n\
+            nodes: {pi: {}}\nnetwork: {a: {from: metrics-server, to: nowhere, effect: drop}}\n\
+            changes: [{at: 20s, network: {a: {to: pi}}}]\n";
+        let mistakes = parse("t.yaml", text).expect_err("a party that is not there");
+        assert_eq!(mistakes.count(), 1, "{mistakes}");
     }
 }

@@ -34,7 +34,7 @@ static PAYLOAD_KINDS: [Kind; 2] = [
     Kind::Mapping(&PAYLOAD_SHAPE),
 ];
 
-static PAYLOAD_SHAPE: Shape = Shape::new(
+pub(crate) static PAYLOAD_SHAPE: Shape = Shape::new(
     "Payload",
     "A body of one's own, or a healthy one except for some pods.",
     &[

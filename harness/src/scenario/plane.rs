@@ -16,6 +16,7 @@ use super::model::{
     Timeline,
 };
 use super::rbac;
+use super::service;
 use super::source::Span;
 use super::tree::{Entry, Node, Value, overlay};
 
@@ -161,7 +162,7 @@ impl State {
             result.aggregation.push((at, read));
         }
         if is_touched("service")
-            && let Some(read) = aggregation::service(decoder, item(3), until)
+            && let Some(read) = service::service(decoder, item(3), until)
         {
             result.service.push((at, read));
         }

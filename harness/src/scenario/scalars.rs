@@ -21,7 +21,7 @@ pub(crate) const DISTRIBUTION: Kind = Kind::OneOf(&DISTRIBUTION_KINDS);
 
 static DISTRIBUTION_KINDS: [Kind; 2] = [Kind::Duration, Kind::Mapping(&DISTRIBUTION_SHAPE)];
 
-static DISTRIBUTION_SHAPE: Shape = Shape::new(
+pub(crate) static DISTRIBUTION_SHAPE: Shape = Shape::new(
     "Distribution",
     "A duration that a run draws from its seed, each use of it from a stream of its own. A plain duration such as `15s` is one that is always the same.",
     &[

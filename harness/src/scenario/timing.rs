@@ -170,6 +170,8 @@ const MOST: u64 = 1_000_000;
 pub(crate) enum Timing {
     /// At this virtual time.
     At(Duration),
+    /// At this one, which was found for what it waits for.
+    Found(Duration),
     /// Once something has happened, which is not known yet.
     Pending(Trigger),
 }
@@ -179,6 +181,8 @@ pub(crate) enum Timing {
 pub(crate) struct Timed<T> {
     pub(crate) due: Vec<(Duration, T)>,
     pub(crate) pending: Vec<(Trigger, T)>,
+    /// Those among both that wait for something, be its time known or not.
+    pub(crate) waiting: Vec<T>,
 }
 
 impl<T> Default for Timed<T> {
@@ -186,17 +190,21 @@ impl<T> Default for Timed<T> {
         Self {
             due: Vec::new(),
             pending: Vec::new(),
+            waiting: Vec::new(),
         }
     }
 }
 
-impl<T> Timed<T> {
+impl<T: Clone> Timed<T> {
     /// Sorts what was read by what is known of it.
     pub(crate) fn of(entries: Vec<(Timing, T)>) -> Self {
         let mut timed = Self::default();
         for (timing, entry) in entries {
+            if !matches!(timing, Timing::At(_)) {
+                timed.waiting.push(entry.clone());
+            }
             match timing {
-                Timing::At(at) => timed.due.push((at, entry)),
+                Timing::At(at) | Timing::Found(at) => timed.due.push((at, entry)),
                 Timing::Pending(trigger) => timed.pending.push((trigger, entry)),
             }
         }
@@ -328,7 +336,7 @@ impl Reader<'_> {
     ) -> Timing {
         let key = place.key_span().start;
         if let Some(at) = self.moments.get(&key) {
-            return Timing::At(*at);
+            return Timing::Found(*at);
         }
         let (line, column) = self.sources.position(place.key_span());
         let mut words = format!("when: {}", place.node.to_flow());

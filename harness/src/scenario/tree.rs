@@ -3,6 +3,11 @@
 
 use std::rc::Rc;
 
+use super::kubelet::SHIFTED;
+use super::network::EFFECT_SHAPE;
+use super::payload::PAYLOAD_SHAPE;
+use super::scalars::DISTRIBUTION_SHAPE;
+use super::shape::Shape;
 use super::source::Span;
 
 /// A value and its place.
@@ -172,22 +177,9 @@ pub(crate) fn is_null_text(text: &str) -> bool {
     matches!(text, "" | "~" | "null" | "Null" | "NULL")
 }
 
-/// Keys whose mapping is one value of several possible shapes: a layer
-/// replaces it as a whole instead of mixing `uniform` with `quantiles`.
-const SHAPES: [&str; 12] = [
-    "constant",
-    "uniform",
-    "quantiles",
-    "delay",
-    "loss",
-    "rejectAfter",
-    "proxy",
-    "tunnel",
-    "raw",
-    "truncated",
-    "nodeStarted",
-    "shifted",
-];
+/// Mappings that are one value of several possible forms: a layer replaces
+/// them as a whole instead of mixing `uniform` with `quantiles`.
+static ONE_VALUES: [&Shape; 4] = [&DISTRIBUTION_SHAPE, &EFFECT_SHAPE, &PAYLOAD_SHAPE, &SHIFTED];
 
 /// `over` laid over `base`: mappings merge key by key, anything else
 /// replaces. Keys of `base` keep their order; new ones follow.
@@ -217,7 +209,12 @@ pub(crate) fn overlay(base: &Rc<Node>, over: &Rc<Node>) -> Rc<Node> {
 }
 
 fn is_one_shape(entries: &[Entry]) -> bool {
-    entries.iter().any(|entry| SHAPES.contains(&&*entry.key))
+    let marks = |entry: &Entry| {
+        let mut shapes = ONE_VALUES.iter();
+        // Pods stand under this key elsewhere too, and merge.
+        &*entry.key != "pods" && shapes.any(|shape| shape.key(&entry.key).is_some())
+    };
+    entries.iter().any(marks)
 }
 
 #[cfg(test)]

@@ -47,6 +47,7 @@ use crate::engine::live::{self, Live};
 use crate::record::TraceRecorder;
 use crate::scenario::model::Scenario;
 use crate::seed::Seed;
+use crate::settle::settle;
 use crate::world::{Site, World, machines};
 
 use kubeconfig::Kubeconfigs;
@@ -140,7 +141,8 @@ pub struct Cost {
 /// [`Refusal`] if it could not begin; nothing is left behind then.
 pub fn serve(scenario: &Scenario, options: &Options) -> Result<Served, Refusal> {
     raise_descriptor_limit();
-    let plan = Plan::new(scenario, options)?;
+    let settled = settle(scenario, options.seed);
+    let plan = Plan::new(&settled, options)?;
     live::block_on(run(plan, options)).map_err(|error| Refusal::io("no event queue", &error))?
 }
 

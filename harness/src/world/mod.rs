@@ -54,7 +54,6 @@ use crate::faults;
 use crate::record::TraceRecorder;
 use crate::scenario::model::{Distribution, Scenario};
 use crate::seed::Seed;
-use crate::settle::settle;
 
 /// What every part of a world is built from.
 pub struct Site {
@@ -98,7 +97,7 @@ pub struct Outside {
 }
 
 impl Site {
-    /// The site of a scenario. `recorder` receives what happens on it.
+    /// The site of a settled scenario. `recorder` receives what happens on it.
     #[must_use]
     pub fn new(
         scenario: &Scenario,
@@ -109,7 +108,7 @@ impl Site {
         let addresses = addresses::Addresses::of(scenario);
         let epoch = Timestamp::from_nanos(scenario.epoch_unix_ns);
         Self {
-            scenario: settle(scenario, seed).into_owned(),
+            scenario: scenario.clone(),
             seed,
             start,
             epoch,

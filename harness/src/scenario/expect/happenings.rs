@@ -46,87 +46,75 @@ const LAST: Key = Key::optional(
     "When the last comes, since the first start of the process.",
 );
 
+/// When and where they count, and what of them is measured: the keys that all
+/// entries have.
+const MEASURED: [Key; 8] = [timing::ON, FROM, TO, MIN, MAX, EVERY, FIRST, LAST];
+
+/// An entry measures something.
+const MEASURES: [&str; 5] = ["every", "first", "last", "min", "max"];
+
+/// The keys that say which are meant, and the common ones.
+const fn measured<const OWN: usize, const ALL: usize>(own: [Key; OWN]) -> [Key; ALL] {
+    assert!(
+        OWN + MEASURED.len() == ALL,
+        "all keys are the own and the common ones"
+    );
+    let mut keys = [timing::ON; ALL];
+    let mut index = 0;
+    while index < ALL {
+        keys[index] = match index < OWN {
+            true => own[index],
+            false => MEASURED[index - OWN],
+        };
+        index += 1;
+    }
+    keys
+}
+
+static RESPONSE_KEYS: [Key; 13] = measured([
+    timing::OBSERVER,
+    timing::TARGET,
+    timing::OUTCOME,
+    timing::ANSWER_TEXT,
+    Key::optional(
+        "duration",
+        TIMES,
+        "{max: 1s}",
+        "How long each takes, from asking to knowing.",
+    ),
+]);
 pub(super) static RESPONSES: Shape = Shape::new(
     "Responses",
     "The answers to an observer that match all that is said here.",
-    &[
-        timing::OBSERVER,
-        timing::TARGET,
-        timing::OUTCOME,
-        timing::ANSWER_TEXT,
-        timing::ON,
-        FROM,
-        TO,
-        MIN,
-        MAX,
-        EVERY,
-        Key::optional(
-            "duration",
-            TIMES,
-            "{max: 1s}",
-            "How long each takes, from asking to knowing.",
-        ),
-        FIRST,
-        LAST,
-    ],
+    &RESPONSE_KEYS,
 )
 .choice(Choice::Some(&[
     "every", "duration", "first", "last", "min", "max",
 ]));
 
+static LOG_KEYS: [Key; 10] = measured([timing::LINE_TEXT, timing::SEVERITY]);
 pub(super) static LOGS: Shape = Shape::new(
     "Logs",
     "The log lines that match all that is said here.",
-    &[
-        timing::LINE_TEXT,
-        timing::SEVERITY,
-        timing::ON,
-        FROM,
-        TO,
-        MIN,
-        MAX,
-        EVERY,
-        FIRST,
-        LAST,
-    ],
+    &LOG_KEYS,
 )
-.choice(Choice::Some(&["every", "first", "last", "min", "max"]));
+.choice(Choice::Some(&MEASURES));
 
+static EVENT_KEYS: [Key; 10] = measured([timing::EVENT_REASON, timing::EVENT_TEXT]);
 pub(super) static EVENTS: Shape = Shape::new(
     "Events",
     "The Kubernetes Events that match all that is said here.",
-    &[
-        timing::EVENT_REASON,
-        timing::EVENT_TEXT,
-        timing::ON,
-        FROM,
-        TO,
-        MIN,
-        MAX,
-        EVERY,
-        FIRST,
-        LAST,
-    ],
+    &EVENT_KEYS,
 )
-.choice(Choice::Some(&["every", "first", "last", "min", "max"]));
+.choice(Choice::Some(&MEASURES));
 
+static EXIT_KEYS: [Key; 10] = measured([timing::EXIT_CODE, timing::EXIT_REASON]);
 pub(super) static EXITS: Shape = Shape::new(
     "Exits",
     "The ends of processes that match all that is said here.",
-    &[
-        timing::EXIT_CODE,
-        timing::EXIT_REASON,
-        timing::ON,
-        FROM,
-        TO,
-        MIN,
-        MAX,
-        EVERY,
-        FIRST,
-        LAST,
-    ],
+    &EXIT_KEYS,
 )
-.choice(Choice::Some(&["every", "first", "last", "min", "max"]));
+.choice(Choice::Some(&MEASURES));
 
 pub(super) const TIMES: Kind = Kind::OneOf(&TIMES_KINDS);
 static TIMES_KINDS: [Kind; 2] = [Kind::Duration, Kind::Mapping(&SPAN_BOUNDS)];

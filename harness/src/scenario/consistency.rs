@@ -1,0 +1,80 @@
+//! What must be true of all nodes together, and of metrics-server's among them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::code::Code;
+use super::decoder::{Decoder, Item};
+use super::diagnostic::Diagnostic;
+use super::fleet::Fleet;
+use super::model::MetricsServer;
+use super::node::Decoded;
+use super::tree::Node;
+
+/// Addresses belong to one node, pods run on one node.
+pub(crate) fn check_nodes(
+    decoder: &mut Decoder,
+    fleet: &Fleet,
+    nodes: &[Vec<(Duration, Decoded)>],
+) {
+    let mut addresses = BTreeMap::new();
+    let mut pods = BTreeMap::new();
+    for (member, node) in fleet.members().iter().zip(nodes) {
+        let Some((_, node)) = node.first() else {
+            continue;
+        };
+        if let Some((other, place)) = addresses.insert(node.ip, (&member.name, member.key_span)) {
+            let message = format!(
+                "`{}` and `{other}` have the same address {}",
+                member.name, node.ip
+            );
+            let help = "give one of them another address, or none: addresses are then assigned";
+            decoder.note(
+                Diagnostic::at(Code::Duplicate, member.key_span, message, help)
+                    .related(place, "the other"),
+            );
+        }
+        for (pod, place) in &node.pods {
+            let name = (&pod.namespace, &pod.name);
+            let Some((_, other)) = pods.insert(name, (&member.name, *place)) else {
+                continue;
+            };
+            let message = format!("the pod `{}/{}` runs twice", pod.namespace, pod.name);
+            let help = "name them differently; for ordinary pods on every node write a number, such as `pods: 10`";
+            let diagnostic = Diagnostic::at(Code::Duplicate, *place, message, help);
+            decoder.note(if other == *place {
+                diagnostic
+            } else {
+                diagnostic.related(other, "the other")
+            });
+        }
+    }
+}
+
+/// The pod needs its node, now or later.
+pub(crate) fn check_home(
+    decoder: &mut Decoder,
+    merged: &Node,
+    server: &MetricsServer,
+    nodes: &[Vec<(Duration, Decoded)>],
+) {
+    let Some((_, home)) = nodes.get(server.nodes[0]).and_then(|node| node.first()) else {
+        return;
+    };
+    // The pod waits for a node that joins later.
+    let there =
+        home.presence.leaves.as_ref().is_none_or(|leaves| {
+            server.pod.created_at < leaves.median() + home.presence.leaves_later
+        });
+    let entry = merged
+        .path(&["metricsServer", "node"])
+        .or_else(|| merged.entry("nodes"));
+    if let Some(entry) = entry.filter(|_| !there) {
+        decoder.note(Diagnostic::at(
+            Code::Contradiction,
+            Item::of(entry).span(),
+            "metrics-server's node has left when the pod is created",
+            "choose another `metricsServer.node`, or set `pod.createdAt` before `leavesAt`",
+        ));
+    }
+}
