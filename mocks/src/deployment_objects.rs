@@ -51,7 +51,7 @@ pub async fn run(host: Host, store: Store, config: Config, api_server: Script<Be
         controller.sync();
         loop {
             let change = watch.next().await;
-            if controller.selects(&change.object) {
+            if controller.selects(change.metadata()) {
                 break;
             }
         }
@@ -65,8 +65,8 @@ struct Controller {
 }
 
 impl Controller {
-    fn selects(&self, pod: &Value) -> bool {
-        let metadata = &pod["metadata"];
+    /// Whether a pod with this `metadata` is one of the Deployment's.
+    fn selects(&self, metadata: &Value) -> bool {
         metadata["namespace"] == self.config.namespace.as_str()
             && self
                 .config
@@ -76,8 +76,9 @@ impl Controller {
     }
 
     fn sync(&self) {
-        let mut pods = self.store.list("pods");
-        pods.retain(|pod| self.selects(pod));
+        let pods = self
+            .store
+            .select("pods", &self.config.namespace, |pod| self.selects(pod));
         let Some(first) = pods.first() else {
             if self.get("deployments", &self.config.name).is_some() {
                 self.count(&pods);

@@ -8,16 +8,18 @@
 //! Nothing here takes time. What it costs to reach the store over the network
 //! is the business of [`crate::apiserver`].
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
-use bytes::Bytes;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+mod stored;
 mod watching;
 
+pub use stored::Sketch;
+pub(crate) use stored::Stored;
 pub use watching::Watch;
 
 use watching::{Reader, Watcher};
@@ -66,23 +68,12 @@ pub enum ChangeKind {
 pub struct Change {
     /// What happened.
     pub kind: ChangeKind,
-    /// The object after the change; its last state, with the deletion's
-    /// resource version, if it was deleted.
-    pub object: Rc<Value>,
     /// The store's version as of this change.
     pub resource_version: u64,
     /// The object before the change: a watcher whose selector it matched must
     /// be told when it no longer does.
-    pub(crate) previous: Option<Rc<Value>>,
+    pub(crate) previous: Option<Rc<Stored>>,
     pub(crate) stored: Rc<Stored>,
-}
-
-/// An object and its serialised forms, each written at most once.
-#[derive(Debug)]
-pub(crate) struct Stored {
-    object: Rc<Value>,
-    body: OnceCell<Bytes>,
-    metadata: OnceCell<Bytes>,
 }
 
 /// The versions asked for are no longer in the history: HTTP 410.
@@ -122,6 +113,25 @@ impl Store {
             .collect()
     }
 
+    /// The objects of a resource in a namespace whose `metadata` is
+    /// `selected`, ordered by name.
+    #[must_use]
+    pub fn select(
+        &self,
+        resource: &str,
+        namespace: &str,
+        selected: impl Fn(&Value) -> bool,
+    ) -> Vec<Rc<Value>> {
+        let mut found = Vec::new();
+        self.scan(resource, &format!("{namespace}/"), None, |_, stored| {
+            if selected(stored.metadata()) {
+                found.push(stored.object());
+            }
+            true
+        });
+        found
+    }
+
     /// Creates the object or replaces the one of the same namespace and name,
     /// and returns the new version.
     ///
@@ -133,21 +143,58 @@ impl Store {
     ///
     /// If the object has no `metadata.name`.
     pub fn put(&self, resource: &str, mut object: Value) -> u64 {
+        let mut metadata = object["metadata"].take();
+        self.insert(resource, &mut metadata, |metadata| {
+            object["metadata"] = metadata;
+            Stored::new(object)
+        })
+    }
+
+    /// As [`Store::put`], of an object that is put together when somebody
+    /// looks at more than its `metadata`: of most pods of a large cluster
+    /// nobody does.
+    ///
+    /// # Panics
+    ///
+    /// If `metadata` has no `name`.
+    pub fn put_sketch(
+        &self,
+        resource: &str,
+        mut metadata: Value,
+        sketch: impl Sketch + 'static,
+    ) -> u64 {
+        self.insert(resource, &mut metadata, |metadata| {
+            Stored::sketched(metadata, Box::new(sketch))
+        })
+    }
+
+    fn insert(
+        &self,
+        resource: &str,
+        metadata: &mut Value,
+        stored: impl FnOnce(Value) -> Stored,
+    ) -> u64 {
         let mut inner = self.inner.borrow_mut();
         inner.resource_version += 1;
         let version = inner.resource_version;
         let table = inner.table(resource);
-        let key = key_of(&object);
-        let previous = table.objects.get(&key).map(|stored| stored.object());
+        let key = key_of(metadata);
+        let previous = table.objects.get(&key).map(Rc::clone);
         let uid = || uid(resource, &key, version);
-        stamp(&mut object, previous.as_deref(), version, uid);
-        let stored = Rc::new(Stored::new(object));
+        let before = previous.as_ref().map(|stored| stored.metadata());
+        stamp(metadata, before, version, uid);
+        let stored = Rc::new(stored(metadata.take()));
         table.objects.insert(key, Rc::clone(&stored));
         let kind = match previous {
             Some(_) => ChangeKind::Modified,
             None => ChangeKind::Added,
         };
-        table.publish(Change::new(kind, stored, previous, version));
+        table.publish(Change {
+            kind,
+            resource_version: version,
+            previous,
+            stored,
+        });
         version
     }
 
@@ -158,15 +205,17 @@ impl Store {
             .tables
             .get_mut(resource)?
             .objects
-            .remove(&key(namespace, name))?
-            .object();
+            .remove(&key(namespace, name))?;
         inner.resource_version += 1;
         let version = inner.resource_version;
-        let mut last = Value::clone(&removed);
+        let mut last = Value::clone(&removed.object());
         last["metadata"]["resourceVersion"] = json!(version.to_string());
-        let stored = Rc::new(Stored::new(last));
-        let change = Change::new(ChangeKind::Deleted, stored, Some(removed), version);
-        inner.table(resource).publish(change);
+        inner.table(resource).publish(Change {
+            kind: ChangeKind::Deleted,
+            resource_version: version,
+            previous: Some(removed),
+            stored: Rc::new(Stored::new(last)),
+        });
         Some(version)
     }
 
@@ -318,67 +367,18 @@ impl Table {
 }
 
 impl Change {
-    fn new(
-        kind: ChangeKind,
-        stored: Rc<Stored>,
-        previous: Option<Rc<Value>>,
-        resource_version: u64,
-    ) -> Self {
-        Self {
-            kind,
-            object: stored.object(),
-            resource_version,
-            previous,
-            stored,
-        }
-    }
-}
-
-impl Stored {
-    pub(crate) fn new(object: Value) -> Self {
-        Self {
-            object: Rc::new(object),
-            body: OnceCell::new(),
-            metadata: OnceCell::new(),
-        }
+    /// The object after the change; its last state, with the deletion's
+    /// resource version, if it was deleted.
+    #[must_use]
+    pub fn object(&self) -> Rc<Value> {
+        self.stored.object()
     }
 
-    pub(crate) fn object(&self) -> Rc<Value> {
-        Rc::clone(&self.object)
+    /// The `metadata` of [`Change::object`].
+    #[must_use]
+    pub fn metadata(&self) -> &Value {
+        self.stored.metadata()
     }
-
-    pub(crate) fn value(&self) -> &Value {
-        &self.object
-    }
-
-    /// The object's members except `kind` and `apiVersion`, as JSON without
-    /// the braces: an item of a typed list has no kind, a single object has.
-    pub(crate) fn body(&self) -> &Bytes {
-        self.body
-            .get_or_init(|| members(&self.object, |name| name != "kind" && name != "apiVersion"))
-    }
-
-    /// The object's `metadata` member alone, in the same form.
-    pub(crate) fn metadata(&self) -> &Bytes {
-        self.metadata
-            .get_or_init(|| members(&self.object, |name| name == "metadata"))
-    }
-}
-
-fn members(object: &Value, wanted: impl Fn(&str) -> bool) -> Bytes {
-    let mut out = Vec::with_capacity(512);
-    for (name, value) in object.as_object().into_iter().flatten() {
-        if !wanted(name) {
-            continue;
-        }
-        if !out.is_empty() {
-            out.push(b',');
-        }
-        serde_json::to_writer(&mut out, name).expect("a string always serialises");
-        out.push(b':');
-        serde_json::to_writer(&mut out, value).expect("a JSON value always serialises");
-    }
-    out.into()
 }
 
 /// An object's key within its resource, ordered as etcd orders them.
@@ -389,8 +389,7 @@ pub(crate) fn key(namespace: Option<&str>, name: &str) -> String {
     }
 }
 
-fn key_of(object: &Value) -> String {
-    let metadata = &object["metadata"];
+fn key_of(metadata: &Value) -> String {
     let name = metadata["name"]
         .as_str()
         .expect("every stored object has a name");
@@ -398,19 +397,18 @@ fn key_of(object: &Value) -> String {
 }
 
 fn stamp(
-    object: &mut Value,
+    metadata: &mut Value,
     previous: Option<&Value>,
     version: u64,
     fresh_uid: impl FnOnce() -> String,
 ) {
     if let Some(previous) = previous {
         for inherited in ["uid", "creationTimestamp"] {
-            if let Some(value) = previous["metadata"].get(inherited) {
-                object["metadata"][inherited] = value.clone();
+            if let Some(value) = previous.get(inherited) {
+                metadata[inherited] = value.clone();
             }
         }
     }
-    let metadata = &mut object["metadata"];
     if metadata.get("uid").is_none() {
         metadata["uid"] = json!(fresh_uid());
     }

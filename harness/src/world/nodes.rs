@@ -9,8 +9,9 @@ use mocks::kubelet::{self, Authorizer, KubeletBehaviour, KubeletConfig};
 use mocks::load::{self, CurrentLoad, Load};
 use mocks::pki::Authority;
 use mocks::script::Script;
-use mocks::store::Store;
+use mocks::store::{Sketch, Store};
 use seam::{Host, Moment, Timestamp};
+use serde_json::Value;
 
 use super::kubelets::Translator;
 use super::outlook::Doors;
@@ -49,14 +50,16 @@ impl Site<'_> {
     /// when the node joins. `doors` learn how the kubelet receives dials.
     pub fn start(&self, doors: &Doors) {
         let load = CurrentLoad::new(load(self.node));
+        let node = Rc::new(self.node.clone());
         doors.add(self.node.ip, self.start_kubelet(load.clone()));
         if self.node.joins_at.is_zero() {
             put_node(self.node, Duration::ZERO, self.store, self.epoch);
-            for pod in self.node.pods.iter().filter(|pod| pod.started_ns() <= 0) {
-                put_pod(self.node, pod, self.store, self.epoch);
+            let runs = |index: &usize| node.pods[*index].started_ns() <= 0;
+            for index in (0..node.pods.len()).filter(runs) {
+                put_pod(&node, index, self.store, self.epoch);
             }
         }
-        self.start_life(load);
+        self.start_life(node, load);
     }
 
     fn start_kubelet(&self, load: CurrentLoad) -> Script<KubeletBehaviour> {
@@ -97,13 +100,12 @@ impl Site<'_> {
     }
 
     /// Joining, leaving, changes of the Node object, and what happens to pods.
-    fn start_life(&self, load: CurrentLoad) {
-        let steps = steps(self.node);
+    fn start_life(&self, node: Rc<Node>, load: CurrentLoad) {
+        let steps = steps(&node);
         if steps.is_empty() {
             return;
         }
         let (start, host, store) = (self.start, self.host.clone(), self.store.clone());
-        let node = self.node.clone();
         self.host.spawn(async move {
             for (at, step) in steps {
                 (start + at).come().await;
@@ -154,17 +156,25 @@ fn steps(node: &Node) -> Vec<(Duration, Step)> {
 }
 
 impl Step {
-    fn apply(self, node: &Node, at: Duration, store: &Store, load: &CurrentLoad, now: Timestamp) {
+    fn apply(
+        self,
+        node: &Rc<Node>,
+        at: Duration,
+        store: &Store,
+        load: &CurrentLoad,
+        now: Timestamp,
+    ) {
         let is_there = at >= node.joins_at && node.leaves_at.is_none_or(|leaves| at <= leaves);
         match self {
             Self::Join => {
                 put_node(node, at, store, now);
-                let runs = |pod: &&model::Pod| {
+                let runs = |index: &usize| {
+                    let pod = &node.pods[*index];
                     i128::from(pod.started_ns()) <= nanos(at)
                         && pod.deleted_at.is_none_or(|deleted| deleted > at)
                 };
-                for pod in node.pods.iter().filter(runs) {
-                    put_pod(node, pod, store, now);
+                for index in (0..node.pods.len()).filter(runs) {
+                    put_pod(node, index, store, now);
                 }
             }
             Self::Ready(ready) => {
@@ -184,7 +194,7 @@ impl Step {
                     store.delete("pods", Some(&pod.namespace), &pod.name);
                 }
             }
-            Self::PodStarts(index) if is_there => put_pod(node, &node.pods[index], store, now),
+            Self::PodStarts(index) if is_there => put_pod(node, index, store, now),
             Self::PodStarts(_) => {}
             Self::PodDeleted(index) => {
                 let pod = &node.pods[index];
@@ -231,21 +241,52 @@ fn put_node(node: &Node, at: Duration, store: &Store, now: Timestamp) {
     );
 }
 
-fn put_pod(node: &Node, pod: &model::Pod, store: &Store, now: Timestamp) {
-    let containers: Vec<String> = pod.containers.iter().map(|c| c.name.clone()).collect();
-    store.put(
-        "pods",
-        objects::pod(&objects::Pod {
+fn put_pod(node: &Rc<Node>, index: usize, store: &Store, now: Timestamp) {
+    let pod = NodePod {
+        created: now.offset(node.pods[index].started_ns().min(0)),
+        node: Rc::clone(node),
+        index,
+    };
+    store.put_sketch("pods", pod.object(&[]).metadata(), pod);
+}
+
+/// A pod of a node, at which nobody may ever look.
+struct NodePod {
+    node: Rc<Node>,
+    index: usize,
+    created: Timestamp,
+}
+
+impl NodePod {
+    fn object<'a>(&'a self, containers: &'a [String]) -> objects::Pod<'a> {
+        let pod = &self.node.pods[self.index];
+        objects::Pod {
             namespace: &pod.namespace,
             name: &pod.name,
             labels: &pod.labels,
-            node: &node.name,
-            containers: &containers,
-            host_ip: node.ip,
+            node: &self.node.name,
+            containers,
+            host_ip: self.node.ip,
             ip: None,
-            created: now.offset(pod.started_ns().min(0)),
-        }),
-    );
+            created: self.created,
+        }
+    }
+}
+
+impl Sketch for NodePod {
+    fn complete(&self, metadata: Value) -> Value {
+        let containers = self.node.pods[self.index].containers.iter();
+        let containers: Vec<String> = containers.map(|c| c.name.clone()).collect();
+        objects::pod_with(&self.object(&containers), metadata)
+    }
+
+    fn field(&self, path: &[&str]) -> Option<&str> {
+        match path {
+            ["status", "phase"] => Some(objects::RUNNING),
+            ["spec", "nodeName"] => Some(&self.node.name),
+            _ => None,
+        }
+    }
 }
 
 fn load(node: &Node) -> Load {

@@ -88,13 +88,13 @@ impl Controller {
             let change = watch.next().await;
             self.context.informed().await;
             match resource {
-                "apiservices" => self.enqueue_if(&change.object, |_| true),
+                "apiservices" => self.enqueue_if(&change.object(), |_| true),
                 "services" => {
-                    let metadata = &change.object["metadata"];
+                    let metadata = change.metadata();
                     self.enqueue_backed_by(&metadata["namespace"], &metadata["name"]);
                 }
                 _ => {
-                    let metadata = &change.object["metadata"];
+                    let metadata = change.metadata();
                     let service = &metadata["labels"]["kubernetes.io/service-name"];
                     self.enqueue_backed_by(&metadata["namespace"], service);
                 }

@@ -141,7 +141,7 @@ impl Controller {
         loop {
             let change = watch.next().await;
             self.context.informed().await;
-            if let Some(name) = change.object["metadata"]["name"].as_str() {
+            if let Some(name) = change.metadata()["name"].as_str() {
                 self.queue.add(name);
             }
         }

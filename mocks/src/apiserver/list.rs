@@ -207,7 +207,7 @@ impl Page {
         let mut last: Option<Rc<str>> = None;
         let mut count = 0;
         let mut visit = |key: &str, stored: &Rc<Stored>| {
-            if !selector.is_everything() && !selector.matches(stored.value()) {
+            if !selector.matches(stored) {
                 return true;
             }
             if count == limit {

@@ -61,6 +61,9 @@ pub struct Pod<'a> {
     pub created: Timestamp,
 }
 
+/// `status.phase` of a pod that runs.
+pub const RUNNING: &str = "Running";
+
 /// Source: `pkg/kubelet/status/generate.go`.
 const POD_CONDITIONS: [&str; 5] = [
     "PodReadyToStartContainers",
@@ -70,9 +73,28 @@ const POD_CONDITIONS: [&str; 5] = [
     "PodScheduled",
 ];
 
+impl Pod<'_> {
+    /// Its `metadata`.
+    #[must_use]
+    pub fn metadata(&self) -> Value {
+        json!({
+            "name": self.name,
+            "namespace": self.namespace,
+            "labels": pairs(self.labels).collect::<Map<_, _>>(),
+            "creationTimestamp": rfc3339(self.created),
+        })
+    }
+}
+
 /// The Pod object: phase Running, condition Ready True.
 #[must_use]
 pub fn pod(pod: &Pod<'_>) -> Value {
+    pod_with(pod, pod.metadata())
+}
+
+/// As [`pod`], with this `metadata`.
+#[must_use]
+pub fn pod_with(pod: &Pod<'_>, metadata: Value) -> Value {
     let created = rfc3339(pod.created);
     let containers: Vec<Value> = pod
         .containers
@@ -104,7 +126,7 @@ pub fn pod(pod: &Pod<'_>) -> Value {
         })
         .collect();
     let mut status = json!({
-        "phase": "Running",
+        "phase": RUNNING,
         "conditions": conditions,
         "hostIP": pod.host_ip.to_string(),
         "hostIPs": [{"ip": pod.host_ip.to_string()}],
@@ -119,12 +141,7 @@ pub fn pod(pod: &Pod<'_>) -> Value {
     json!({
         "kind": "Pod",
         "apiVersion": "v1",
-        "metadata": {
-            "name": pod.name,
-            "namespace": pod.namespace,
-            "labels": pairs(pod.labels).collect::<Map<_, _>>(),
-            "creationTimestamp": created,
-        },
+        "metadata": metadata,
         "spec": {
             "containers": containers,
             "restartPolicy": "Always",

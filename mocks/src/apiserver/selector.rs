@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::reply::Failure;
+use crate::store::Stored;
 
 /// Which objects a list or watch is about.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -118,8 +119,8 @@ impl Selector {
     }
 
     /// Whether an object is selected.
-    pub(crate) fn matches(&self, object: &Value) -> bool {
-        let metadata = &object["metadata"];
+    pub(crate) fn matches(&self, object: &Stored) -> bool {
+        let metadata = object.metadata();
         if let Some(namespace) = &self.namespace
             && metadata["namespace"].as_str() != Some(namespace)
         {
@@ -157,12 +158,9 @@ impl Requirement {
 }
 
 impl FieldRequirement {
-    fn matches(&self, object: &Value) -> bool {
-        let field = self
-            .path
-            .iter()
-            .try_fold(object, |value, name| value.get(name));
-        let equal = match field {
+    fn matches(&self, object: &Stored) -> bool {
+        let field = object.field(self.path);
+        let equal = match field.as_deref() {
             Some(Value::Bool(flag)) => flag.to_string() == self.value,
             // A flag that is not set is false.
             None if self.path == ["spec", "unschedulable"] => self.value == "false",
@@ -278,6 +276,7 @@ mod tests {
         });
         let selector =
             Selector::parse("pods", "", Some(labels), Some(fields)).expect("well-formed");
+        let object = Stored::new(object);
         assert_eq!(selector.matches(&object), expected, "{labels:?} {fields:?}");
     }
 

@@ -40,7 +40,7 @@ impl View {
             }
             Representation::Metadata => write_partial(out, stored),
             Representation::Table { .. } => {
-                let version = &stored.value()["metadata"]["resourceVersion"];
+                let version = &stored.metadata()["resourceVersion"];
                 self.open_table(out, &json!({"resourceVersion": version}), with_columns);
                 self.write_item(out, stored);
                 out.extend_from_slice(b"]}");
@@ -153,6 +153,6 @@ impl View {
 
 fn write_partial(out: &mut Vec<u8>, stored: &Stored) {
     out.extend_from_slice(PARTIAL);
-    out.extend_from_slice(stored.metadata());
+    out.extend_from_slice(stored.partial());
     out.push(b'}');
 }

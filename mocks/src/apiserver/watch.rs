@@ -11,7 +11,7 @@ use futures_util::future::{Either, select};
 use futures_util::stream::{LocalBoxStream, StreamExt, unfold};
 use http::header;
 use seam::Random;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::behaviour::{Behaviour, Watches};
@@ -237,7 +237,7 @@ impl Events {
         let prefix = list::prefix(selector);
         self.store
             .scan(self.form.plural(), &prefix, None, |_, stored| {
-                if selector.is_everything() || selector.matches(stored.value()) {
+                if selector.matches(stored) {
                     initial.push_back(Rc::clone(stored));
                 }
                 true
@@ -297,12 +297,10 @@ impl Form {
     }
 
     fn write_change(&mut self, out: &mut Vec<u8>, change: &Change) {
-        let was = change
-            .previous
-            .as_deref()
-            .is_some_and(|old| self.selector.matches(old));
+        let selects = |object: &Stored| self.selector.matches(object);
+        let was = change.previous.as_deref().is_some_and(selects);
         let gone = change.kind == ChangeKind::Deleted;
-        let is = !gone && self.selector.matches(&change.object);
+        let is = !gone && selects(&change.stored);
         let event = match (was, is) {
             (false, true) => "ADDED",
             (true, true) => "MODIFIED",
@@ -315,7 +313,8 @@ impl Form {
         } else {
             // To this watcher the object is gone: it sees its last state that
             // was selected, under the version of the change.
-            let mut last = change.previous.as_deref().cloned().unwrap_or_default();
+            let last = change.previous.as_deref();
+            let mut last = last.map_or(Value::Null, |last| last.value().clone());
             last["metadata"]["resourceVersion"] = json!(change.resource_version.to_string());
             self.write_object(out, &Stored::new(last));
         }

@@ -163,11 +163,7 @@ fn evaluate(
 ) -> Result<(), String> {
     let mut metrics =
         metrics.ok_or_else(|| unavailable("no metrics returned from resource metrics API"))?;
-    let pods: Vec<_> = store
-        .list("pods")
-        .into_iter()
-        .filter(|pod| selects(target, pod))
-        .collect();
+    let pods = store.select("pods", &target.namespace, |pod| selects(target, pod));
     if pods.is_empty() {
         return Err("no pods returned by selector while calculating replica count".to_owned());
     }
@@ -178,14 +174,13 @@ fn evaluate(
     }
 }
 
+/// Whether a pod with this `metadata` is scaled.
 fn selects(target: &ScaleTarget, pod: &serde_json::Value) -> bool {
-    let metadata = &pod["metadata"];
-    let labels = &metadata["labels"];
-    metadata["namespace"] == *target.namespace
-        && target
-            .labels
-            .iter()
-            .all(|(key, value)| labels[key] == **value)
+    let labels = &pod["labels"];
+    target
+        .labels
+        .iter()
+        .all(|(key, value)| labels[key] == **value)
 }
 
 fn request_path(target: &ScaleTarget) -> PathAndQuery {

@@ -70,7 +70,7 @@ fn first_set_name(shared: &Shared) -> String {
 async fn follow_pods(shared: Rc<Shared>, mut watch: Watch) {
     loop {
         let change = watch.next().await;
-        let metadata = &change.object["metadata"];
+        let metadata = change.metadata();
         let ours = shared
             .members
             .borrow()

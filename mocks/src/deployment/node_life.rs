@@ -61,13 +61,16 @@ pub(super) async fn follow(shared: Rc<Shared>, mut watch: Watch) {
     loop {
         let change = watch.next().await;
         shared.room.notify_waiters();
-        let Some(node) = change.object["metadata"]["name"].as_str() else {
+        let Some(node) = change.metadata()["name"].as_str() else {
             continue;
         };
-        let was_ready = change.previous.as_deref().is_some_and(is_ready);
+        let was_ready = change
+            .previous
+            .as_ref()
+            .is_some_and(|before| is_ready(before.value()));
         match change.kind {
             ChangeKind::Deleted => collect(&shared, node).await,
-            ChangeKind::Modified if was_ready && !is_ready(&change.object) => {
+            ChangeKind::Modified if was_ready && !is_ready(&change.object()) => {
                 mark_not_ready(&shared, node).await;
             }
             _ => {}
@@ -141,7 +144,7 @@ async fn evict_later(shared: Rc<Shared>, node: String, member: Rc<Member>) {
             }
         };
         let Some(change) = change else { break };
-        if change.object["metadata"]["name"] == *node && is_ready(&change.object) {
+        if change.metadata()["name"] == *node && is_ready(&change.object()) {
             return;
         }
     }

@@ -13,7 +13,7 @@ use crate::apiserver::objects::rfc3339;
 use crate::apiserver::{Behaviour, KillOnDrop, Sampler, serving, uniform};
 use crate::event::{Event, Recorder};
 use crate::script::Script;
-use crate::store::{ChangeKind, Store, Watch, key};
+use crate::store::{Change, ChangeKind, Store, Watch, key};
 
 /// What the controller needs to run.
 pub struct Config {
@@ -81,12 +81,13 @@ struct Members {
 }
 
 impl Members {
+    /// Whether a pod with this `metadata` is one of them.
     fn selects(&self, pod: &Value) -> bool {
         let Some(selector) = self.service["spec"]["selector"].as_object() else {
             return false;
         };
-        let labels = &pod["metadata"]["labels"];
-        pod["metadata"]["namespace"] == self.service["metadata"]["namespace"]
+        let labels = &pod["labels"];
+        pod["namespace"] == self.service["metadata"]["namespace"]
             && !selector.is_empty()
             && selector
                 .iter()
@@ -104,19 +105,19 @@ impl Controller {
     async fn follow_services(self: Rc<Self>, mut watch: Watch) {
         loop {
             let change = watch.next().await;
-            self.service_changed(Rc::clone(&change.object), change.kind);
+            self.service_changed(change.object(), change.kind);
         }
     }
 
     async fn follow_pods(self: Rc<Self>, mut watch: Watch) {
         loop {
             let change = watch.next().await;
-            self.pod_changed(&change.object, change.kind);
+            self.pod_changed(&change);
         }
     }
 
     fn service_changed(&self, service: Rc<Value>, kind: ChangeKind) {
-        let name = key_of(&service);
+        let name = key_of(&service["metadata"]);
         let mut services = self.services.borrow_mut();
         if kind == ChangeKind::Deleted {
             services.remove(&name);
@@ -125,22 +126,21 @@ impl Controller {
                 service,
                 pods: BTreeMap::new(),
             };
-            if members.service["spec"]["selector"].is_object() {
-                let pods = self.store.list("pods").into_iter();
-                members.pods = pods
-                    .filter(|pod| members.selects(pod))
-                    .map(|pod| (key_of(&pod), pod))
-                    .collect();
+            if let Some(namespace) = members.service["metadata"]["namespace"].as_str() {
+                let selected = |pod: &Value| members.selects(pod);
+                let pods = self.store.select("pods", namespace, selected).into_iter();
+                members.pods = pods.map(|pod| (key_of(&pod["metadata"]), pod)).collect();
             }
             services.insert(name.clone(), members);
         }
         self.queue.add(&name);
     }
 
-    fn pod_changed(&self, pod: &Rc<Value>, kind: ChangeKind) {
+    fn pod_changed(&self, change: &Change) {
+        let pod = change.metadata();
         for (name, members) in self.services.borrow_mut().iter_mut() {
-            if kind != ChangeKind::Deleted && members.selects(pod) {
-                members.pods.insert(key_of(pod), Rc::clone(pod));
+            if change.kind != ChangeKind::Deleted && members.selects(pod) {
+                members.pods.insert(key_of(pod), change.object());
                 self.queue.add(name);
             } else if !members.pods.is_empty() && members.pods.remove(&key_of(pod)).is_some() {
                 self.queue.add(name);
@@ -247,8 +247,7 @@ impl Controller {
     }
 }
 
-fn key_of(object: &Value) -> String {
-    let metadata = &object["metadata"];
+fn key_of(metadata: &Value) -> String {
     key(
         metadata["namespace"].as_str(),
         metadata["name"].as_str().unwrap_or_default(),

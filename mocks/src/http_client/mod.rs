@@ -23,7 +23,7 @@ use http::header::{CONNECTION, HOST};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use rustls_pki_types::ServerName;
 use seam::Host;
 use tokio::time::{Instant, timeout};
@@ -333,7 +333,12 @@ async fn read_body(
     limit: usize,
     connection: &Connection,
 ) -> Result<(Bytes, bool), Failure> {
-    let mut whole = Gathered::default();
+    let announced = body.size_hint().exact();
+    let announced = announced.and_then(|length| usize::try_from(length).ok());
+    let mut whole = Gathered {
+        expected: announced.unwrap_or(0).min(limit),
+        ..Gathered::default()
+    };
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| connection.body_failure(&error))?;
         let Ok(data) = frame.into_data() else {
@@ -353,6 +358,8 @@ async fn read_body(
 struct Gathered {
     only: Bytes,
     several: BytesMut,
+    /// Its length, where the server announced it.
+    expected: usize,
 }
 
 impl Gathered {
@@ -364,6 +371,9 @@ impl Gathered {
         if self.len() == 0 {
             self.only = data;
             return;
+        }
+        if self.several.is_empty() {
+            self.several.reserve(self.expected);
         }
         self.several
             .extend_from_slice(&std::mem::take(&mut self.only));

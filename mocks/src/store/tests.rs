@@ -1,5 +1,7 @@
 //! Versions, order and history.
 
+use std::cell::Cell;
+
 use super::*;
 
 fn pod(name: &str) -> Value {
@@ -32,6 +34,76 @@ fn a_replaced_object_keeps_its_uid_and_a_recreated_one_does_not() {
 }
 
 #[test]
+fn objects_are_selected_by_their_metadata_within_a_namespace() {
+    let store = Store::new();
+    for (namespace, name) in [("a", "x"), ("a-b", "w"), ("a", "w"), ("a", "v"), ("b", "x")] {
+        store.put(
+            "pods",
+            json!({"metadata": {"namespace": namespace, "name": name}}),
+        );
+    }
+    let names = |namespace| -> Vec<String> {
+        let selected = store.select("pods", namespace, |metadata| metadata["name"] != "v");
+        let name = |pod: &Rc<Value>| pod["metadata"]["name"].as_str().unwrap().to_owned();
+        selected.iter().map(name).collect()
+    };
+    assert_eq!(names("a"), ["w", "x"]);
+    assert_eq!(names("c"), [""; 0]);
+}
+
+/// Counts how often it is completed.
+struct CountedPod(Rc<Cell<u32>>);
+
+impl Sketch for CountedPod {
+    fn complete(&self, metadata: Value) -> Value {
+        self.0.set(self.0.get() + 1);
+        json!({"kind": "Pod", "apiVersion": "v1", "metadata": metadata, "spec": {}})
+    }
+
+    fn field(&self, path: &[&str]) -> Option<&str> {
+        (path == ["status", "phase"]).then_some("Running")
+    }
+}
+
+/// Goal: a sketch is the object that it becomes, in every form and after
+/// another took its place. Method: the same object put whole.
+#[test]
+fn a_sketch_is_completed_when_somebody_looks() {
+    let (store, other) = (Store::new(), Store::new());
+    let completed = Rc::new(Cell::new(0));
+    let count = Rc::clone(&completed);
+    let metadata = json!({"namespace": "default", "name": "a", "labels": {"app": "web"}});
+    store.put_sketch("pods", metadata.clone(), CountedPod(count));
+    other.put(
+        "pods",
+        json!({"kind": "Pod", "apiVersion": "v1", "metadata": metadata, "spec": {}}),
+    );
+    let stored = |store: &Store| store.stored("pods", Some("default"), "a").unwrap();
+    let (sketch, whole) = (stored(&store), stored(&other));
+    assert_eq!(sketch.partial(), whole.partial());
+    assert_eq!(sketch.metadata(), whole.metadata());
+    let nothing = store.select("pods", "default", |metadata| {
+        metadata["labels"]["app"] == "db"
+    });
+    let text = |path: &[&str]| {
+        sketch
+            .field(path)
+            .map(|field| field.as_str() == Some("Running"))
+    };
+    assert_eq!(text(&["status", "phase"]), Some(true));
+    assert_eq!(text(&["metadata", "name"]), Some(false));
+    assert_eq!((nothing.len(), completed.get()), (0, 0));
+    assert_eq!(text(&["status", "podIP"]), None);
+    assert_eq!(completed.get(), 1);
+    assert_eq!(sketch.body(), whole.body());
+    assert_eq!(sketch.object(), whole.object());
+    assert_eq!(completed.get(), 1);
+    store.put("pods", pod("a"));
+    let uid = |stored: &Stored| stored.metadata()["uid"].clone();
+    assert_eq!(uid(&stored(&store)), uid(&sketch));
+}
+
+#[test]
 fn objects_are_listed_in_the_order_of_etcd_keys() {
     let store = Store::new();
     for (namespace, name) in [("b", "x"), ("a", "y"), ("a-b", "x"), ("a", "x")] {
@@ -40,7 +112,8 @@ fn objects_are_listed_in_the_order_of_etcd_keys() {
             json!({"metadata": {"namespace": namespace, "name": name}}),
         );
     }
-    let keys: Vec<String> = store.list("pods").iter().map(|pod| key_of(pod)).collect();
+    let listed = store.list("pods");
+    let keys: Vec<String> = listed.iter().map(|pod| key_of(&pod["metadata"])).collect();
     assert_eq!(keys, ["a-b/x", "a/x", "a/y", "b/x"]);
 }
 
