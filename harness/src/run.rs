@@ -10,8 +10,8 @@ use reports::trace::Trace;
 use seam::Moment;
 
 use crate::engine::fabric::Simulation;
-use crate::engine::key_exchange;
 use crate::engine::link::Links;
+use crate::engine::tls;
 use crate::engine::virtual_time::{self, Setup, Stuck};
 use crate::record::TraceRecorder;
 use crate::scenario::model::Scenario;
@@ -101,7 +101,7 @@ pub fn play(scenario: &Scenario, seed: Seed) -> Result<Played<'_>, Failure> {
 fn pass(scenario: &Scenario, seed: Seed) -> Result<Trace, Stuck> {
     let slot: Rc<OnceCell<Rc<TraceRecorder>>> = Rc::default();
     let filled = Rc::clone(&slot);
-    key_exchange::forgo_secrecy();
+    tls::forgo_secrecy();
     virtual_time::run(scenario.until, move |start| {
         let start = Moment::from(start);
         let recorder = filled.get_or_init(|| TraceRecorder::new(start));

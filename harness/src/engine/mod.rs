@@ -11,7 +11,7 @@
 //! The virtual engine:
 //!
 //! - [`link`]: what the network does to each packet;
-//! - [`key_exchange`]: TLS without secrets;
+//! - [`tls`]: TLS without secrets;
 //! - [`fabric`]: simulated TCP as a [`seam::Network`];
 //! - [`virtual_time`]: the event loop on a paused clock.
 //!
@@ -24,12 +24,12 @@ use seam::{Network, Tasks};
 
 pub mod clock;
 pub mod fabric;
-pub mod key_exchange;
 pub mod link;
 pub mod live;
 pub mod memory_files;
 pub mod path;
 pub mod terrain;
+pub mod tls;
 pub mod virtual_time;
 
 /// What a world needs from the engine that runs it: a network for each of its

@@ -1,38 +1,15 @@
-//! TLS without secrets, for connections that never leave the process.
-//!
-//! A simulated handshake is a real one, byte for byte on the wire, but nobody
-//! can listen to it. Both ends therefore use one X25519 key for all of them:
-//! the multiplications on the curve that a key exchange costs are spared, and
-//! with them a quarter of the time of a run.
+//! X25519 with one key for everybody.
 
 use std::sync::LazyLock;
 
-use rustls::crypto::{ActiveKeyExchange, CryptoProvider, SharedSecret, SupportedKxGroup};
-use rustls::{CipherSuite, Error, NamedGroup, PeerMisbehaved};
+use rustls::crypto::{ActiveKeyExchange, SharedSecret, SupportedKxGroup};
+use rustls::{Error, NamedGroup, PeerMisbehaved};
 use x25519_dalek::{PublicKey, StaticSecret};
 
-/// Has every TLS connection of this process that is simulated from now on use
-/// the same key. Connections over real sockets belong into a process that has
-/// not called it.
-pub fn forgo_secrecy() {
-    // A second installation is refused, and means the same.
-    let _ = provider().install_default();
-}
-
-fn provider() -> CryptoProvider {
-    let mut provider = rustls::crypto::ring::default_provider();
-    provider.kx_groups = vec![&OneKey];
-    // Go's first choice; rustls would begin with the one of 256 bits.
-    // Source: Go `crypto/tls/defaults.go: defaultCipherSuitesTLS13`.
-    provider
-        .cipher_suites
-        .sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
-    provider
-}
-
-/// X25519 with one key for everybody.
+/// The key exchange: both ends hold the same key, which spares the
+/// multiplications on the curve.
 #[derive(Debug)]
-struct OneKey;
+pub(super) struct OneKey;
 
 struct Pair {
     secret: StaticSecret,
