@@ -18,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use turmoil_net::shim::tokio::net::{TcpListener, TcpStream};
 use turmoil_net::{HostId, Net};
 
+use super::path::Paths;
 use super::terrain::{ServiceRoute, Terrain};
 use super::{Engine, virtual_time};
 
@@ -35,30 +36,37 @@ pub struct Sockets {
     /// Cleared when the simulation ends: sockets that outlive it, in values
     /// that are dropped late, must not call into a network that is gone.
     pub alive: Cell<bool>,
-    /// Set by every call on a socket: there may be packets to send. Asking
-    /// every machine for its packets is what costs most with many machines.
+    /// Set by every call on a socket after which there may be packets to send.
+    /// Asking every socket for its packets is what costs most with many nodes.
     pub used: Cell<bool>,
-}
-
-impl Default for Sockets {
-    fn default() -> Self {
-        Self {
-            alive: Cell::new(true),
-            used: Cell::new(true),
-        }
-    }
+    /// Whether some sender waits for its peer to take more.
+    pub held_up: Cell<bool>,
+    /// Whether acknowledgements may wait for the next packet that matters: no
+    /// path rule ever asks when one is sent.
+    acknowledges_late: bool,
 }
 
 impl Sockets {
-    /// The sockets of a simulation that begins.
+    /// The sockets of a simulation that begins, over these paths.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub fn new(paths: &Paths) -> Self {
+        Self {
+            alive: Cell::new(true),
+            used: Cell::new(true),
+            held_up: Cell::new(false),
+            acknowledges_late: paths.are_open(),
+        }
+    }
+
+    /// An acknowledgement is there to be sent.
+    pub fn acknowledged(&self) {
+        if !self.acknowledges_late || self.held_up.get() {
+            self.used.set(true);
+        }
     }
 
     /// Makes `host` the one that the next call on a socket acts on.
     fn enter(&self, host: HostId) {
-        self.used.set(true);
         turmoil_net::set_current(host);
     }
 
@@ -66,6 +74,7 @@ impl Sockets {
     fn close<T>(&self, host: HostId, socket: Option<T>) {
         if self.alive.get() {
             self.enter(host);
+            self.used.set(true);
             drop(socket);
         } else {
             std::mem::forget(socket);
@@ -89,8 +98,8 @@ impl Simulation {
         Self {
             net: virtual_time::network(),
             fabric: Rc::new(Fabric {
+                sockets: Rc::new(Sockets::new(&terrain.paths)),
                 terrain,
-                sockets: Rc::new(Sockets::new()),
             }),
             hosts: BTreeMap::new(),
         }
@@ -148,10 +157,11 @@ impl SimulatedNetwork {
         }
     }
 
-    fn adopt(&self, stream: TcpStream) -> BoxStream {
+    fn adopt(&self, stream: TcpStream, peer: IpAddr) -> BoxStream {
         Box::new(SimulatedStream {
             stream: Some(stream),
             host: self.host,
+            stays_here: peer == self.ip || peer.is_loopback(),
             sockets: Rc::clone(&self.fabric.sockets),
         })
     }
@@ -180,7 +190,7 @@ impl Network for SimulatedNetwork {
                 sockets: Rc::clone(&network.fabric.sockets),
                 future: Some(TcpStream::connect(address).boxed_local()),
             };
-            Ok(network.adopt(connect.await?))
+            Ok(network.adopt(connect.await?, address.ip()))
         }
         .boxed_local()
     }
@@ -226,6 +236,8 @@ impl<F: Future + Unpin> Future for OnHost<F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         self.sockets.enter(self.host);
+        // The first poll of a connection sends its first packet.
+        self.sockets.used.set(true);
         let future = self.future.as_mut().expect("only drop takes the future");
         Pin::new(future).poll(cx)
     }
@@ -240,6 +252,9 @@ impl<F> Drop for OnHost<F> {
 struct SimulatedStream {
     stream: Option<TcpStream>,
     host: HostId,
+    /// Whether both ends are on this machine: its packets never leave it, so
+    /// that nobody knows how much its sender waits to send.
+    stays_here: bool,
     sockets: Rc<Sockets>,
 }
 
@@ -256,7 +271,13 @@ impl AsyncRead for SimulatedStream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.on_host().poll_read(cx, buf)
+        let result = self.on_host().poll_read(cx, buf);
+        match result.is_ready() {
+            true if self.stays_here => self.sockets.used.set(true),
+            true => self.sockets.acknowledged(),
+            false => {}
+        }
+        result
     }
 }
 
@@ -266,6 +287,8 @@ impl AsyncWrite for SimulatedStream {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        // One that has to wait, waits for acknowledgements.
+        self.sockets.used.set(true);
         self.on_host().poll_write(cx, buf)
     }
 
@@ -274,6 +297,7 @@ impl AsyncWrite for SimulatedStream {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.sockets.used.set(true);
         self.on_host().poll_shutdown(cx)
     }
 }
@@ -300,7 +324,7 @@ impl Listener for SimulatedListener {
         let network = &self.network;
         listener
             .poll_accept(cx)
-            .map_ok(|(stream, peer)| (network.adopt(stream), peer))
+            .map_ok(|(stream, peer)| (network.adopt(stream, peer.ip()), peer))
     }
 
     fn local_addr(&self) -> SocketAddr {

@@ -11,6 +11,7 @@
 //! The virtual engine:
 //!
 //! - [`link`]: what the network does to each packet;
+//! - [`windows`]: which packets are answered;
 //! - [`tls`]: TLS without secrets;
 //! - [`fabric`]: simulated TCP as a [`seam::Network`];
 //! - [`virtual_time`]: the event loop on a paused clock.
@@ -31,6 +32,7 @@ pub mod path;
 pub mod terrain;
 pub mod tls;
 pub mod virtual_time;
+pub mod windows;
 
 /// What a world needs from the engine that runs it: a network for each of its
 /// machines. Everything else is the same under every engine: wall clocks

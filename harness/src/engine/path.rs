@@ -159,6 +159,12 @@ impl Paths {
         }
     }
 
+    /// Whether no rule of the run ever concerns anybody.
+    #[must_use]
+    pub fn are_open(&self) -> bool {
+        self.rules.0.iter().all(|(_, rules)| rules.is_empty())
+    }
+
     /// Whether a router answers a dial with an ICMP rejection now.
     pub fn rejects(&self, src: IpAddr, dst: SocketAddr) -> bool {
         // The source port is not chosen yet, and no rule looks at it.

@@ -29,6 +29,7 @@ use turmoil_net::{EnterGuard, KernelConfig, Net, Packet};
 use super::fabric::Sockets;
 use super::link::{Links, reset_for};
 use super::path::Fate;
+use super::windows::{Answer, Windows};
 
 /// Turns of the tasks at one virtual instant after which the simulation is
 /// taken to be stuck: far more than any legitimate burst needs.
@@ -117,6 +118,7 @@ pub fn run(until: Duration, setup: impl FnOnce(Instant) -> Setup) -> Result<(), 
             start,
             on_the_way: BinaryHeap::new(),
             sent: Vec::new(),
+            windows: Windows::default(),
             sequence: 0,
             next_arrival: Box::pin(tokio::time::sleep_until(start)),
             end: Box::pin(tokio::time::sleep_until(start + until)),
@@ -142,6 +144,7 @@ struct EventLoop<'a> {
     start: Instant,
     on_the_way: BinaryHeap<Reverse<Arrival>>,
     sent: Vec<Packet>,
+    windows: Windows,
     sequence: u64,
     next_arrival: Pin<Box<Sleep>>,
     end: Pin<Box<Sleep>>,
@@ -246,6 +249,7 @@ impl EventLoop<'_> {
         }
         self.guard.egress_all(&mut self.sent);
         for packet in self.sent.drain(..) {
+            self.windows.sent(&packet);
             let (packet, at) = match self.links.fate(&packet) {
                 Fate::Arrives(at) => (packet, at),
                 Fate::Lost => continue,
@@ -262,6 +266,7 @@ impl EventLoop<'_> {
                 packet,
             }));
         }
+        self.sockets.held_up.set(self.windows.hold_up());
     }
 
     /// Delivers what is due. Returns whether anything was.
@@ -273,13 +278,15 @@ impl EventLoop<'_> {
             .is_some_and(|Reverse(next)| next.at <= self.instant)
         {
             let Reverse(arrival) = self.on_the_way.pop().expect("peeked");
+            match self.windows.arrives(&arrival.packet) {
+                Answer::None => {}
+                Answer::Acknowledgement => self.sockets.acknowledged(),
+                Answer::More => self.sockets.used.set(true),
+            }
             self.guard.deliver(arrival.packet);
             any = true;
         }
-        if any {
-            // TCP answers what arrived.
-            self.sockets.used.set(true);
-        }
+        self.sockets.held_up.set(self.windows.hold_up());
         any
     }
 }
