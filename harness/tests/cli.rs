@@ -209,3 +209,23 @@ fn a_manifest_becomes_a_scenario() {
     ];
     insta::assert_snapshot!(wrong.concat());
 }
+
+/// Goal: the README shows what the command prints, to the last digit of the
+/// trace's digest, whichever build printed it.
+#[test]
+fn the_readme_shows_a_real_report() {
+    let path = root().join("README.md");
+    let readme = fs::read_to_string(&path).expect("it is there");
+    let call = "`cargo run --release -- run scenarios/k3s/first-boot.yaml --seed 1`:\n\n```text\n";
+    let (_, rest) = readme.split_once(call).expect("the README shows a call");
+    let (shown, _) = rest.split_once("```\n").expect("the report ends");
+    let (code, printed, _) =
+        firstlight(&["run", "scenarios/k3s/first-boot.yaml", "--seed", "1"], "");
+    assert_eq!(code, 0);
+    let printed = format!("{}\n", printed.trim_end());
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(&path, readme.replace(shown, &printed)).expect("it can be written");
+    } else {
+        assert_eq!(shown, printed, "UPDATE=1 brings the README up to date");
+    }
+}
