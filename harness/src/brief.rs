@@ -1,5 +1,6 @@
 //! What the judge is told about a scenario.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aggregator::options::{self, Command};
@@ -42,10 +43,18 @@ pub fn case(scenario: &Scenario) -> Case {
                 undoes: change.undoes,
             })
             .collect(),
+        consumers: consumers(scenario),
         subject: None,
         faults: faults::of(scenario),
         pending: scenario.triggers.iter().map(pending).collect(),
     }
+}
+
+/// What each consumer of the whole run does, by its name.
+fn consumers(scenario: &Scenario) -> BTreeMap<String, String> {
+    let all = scenario.consumers.0.iter().flat_map(|(_, all)| all);
+    all.map(|consumer| (consumer.name.clone(), consumer.kind.word().to_owned()))
+        .collect()
 }
 
 fn pending(trigger: &model::Trigger) -> Pending {

@@ -28,6 +28,8 @@ pub enum Observer {
     ControllerManager,
     /// `kubectl wait`.
     KubectlWait,
+    /// `helm install --wait`.
+    HelmInstall,
 }
 
 impl Observer {
@@ -46,6 +48,7 @@ impl Observer {
             Self::NamespaceController => "namespace-controller",
             Self::ControllerManager => "controller-manager",
             Self::KubectlWait => "kubectl-wait",
+            Self::HelmInstall => "helm-install",
         }
     }
 }

@@ -7,6 +7,7 @@
 //! Times are nanoseconds. Unless a field says otherwise they count from the
 //! beginning of the simulation, as the scenario's own times do.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -59,6 +60,10 @@ pub struct Case {
     /// What the scenario changes during the run, worded as the trace's
     /// `changed` events are. One that never happens makes a run inconclusive.
     pub changes: Vec<Change>,
+    /// Who asks besides the cluster itself: what each does, by the name under
+    /// which the trace has it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub consumers: BTreeMap<String, String>,
     /// Which metrics-server was judged, where the run was not simulated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
@@ -243,6 +248,15 @@ impl Case {
             name: name.to_owned(),
             ..Setting::default()
         })
+    }
+
+    /// What this observer does: `kubectl-top`. Those that are part of every
+    /// cluster do what they are called.
+    #[must_use]
+    pub fn kind<'a>(&'a self, observer: &'a str) -> &'a str {
+        self.consumers
+            .get(observer)
+            .map_or(observer, String::as_str)
     }
 
     /// The first of these settings that the scenario says something of itself.

@@ -14,7 +14,7 @@ use crate::judgement::NodeService;
 use crate::life::{Life, lives};
 use crate::trace::{Event, Trace};
 use crate::units::counted;
-use crate::verdict::{Finding, Verdict};
+use crate::verdict::{Finding, Verdict, gave_up};
 
 /// Why a run came to its verdict.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -282,7 +282,11 @@ impl Grounds<'_> {
         } else {
             self.blockers()
         };
-        let setting = self.case.setting(setting::DEADLINE);
+        let setting = match gave_up(self.case, self.trace) {
+            Some(gave_up) => format!("consumers.{}.timeout", gave_up.observer),
+            None => setting::DEADLINE.to_owned(),
+        };
+        let setting = self.case.setting(&setting);
         causes.push(cause(self.finding.because.clone(), setting));
         causes
     }

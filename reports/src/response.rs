@@ -10,7 +10,7 @@ pub const SCRAPER: &str = "scraper";
 
 /// The observers, in the order in which reports list them. Others follow, in
 /// alphabetical order.
-pub const OBSERVERS: [&str; 12] = [
+pub const OBSERVERS: [&str; 13] = [
     "readiness-probe",
     "liveness-probe",
     "startup-probe",
@@ -21,6 +21,7 @@ pub const OBSERVERS: [&str; 12] = [
     "controller-manager",
     "namespace-controller",
     "kubectl-wait",
+    "helm-install",
     "kubectl-drain",
     SCRAPER,
 ];

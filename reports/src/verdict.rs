@@ -40,7 +40,8 @@ use crate::life::{End, Life};
 use crate::milestone::{Milestone, Milestones};
 use crate::trace::Trace;
 use crate::units::{counted, duration};
-use seen::Seen;
+pub(crate) use seen::gave_up;
+use seen::{GaveUp, Seen};
 
 /// What became of a start-up, from best to worst: of several runs, the worst
 /// verdict speaks for all.
@@ -333,6 +334,15 @@ fn waiting_controllers(seen: &Seen<'_>) -> Option<String> {
 }
 
 fn deadline_missed(case: &Case, seen: &Seen<'_>) -> Option<String> {
+    if let Some(GaveUp {
+        observer,
+        text,
+        waited_ns,
+    }) = seen.gave_up
+    {
+        let waited = duration(waited_ns);
+        return Some(format!("{observer} gave up after {waited}: {text}"));
+    }
     let deadline = seen.pod_created + case.deadline_ns?;
     let late = match seen.first_ready {
         Some(ready) => ready > deadline,

@@ -41,7 +41,7 @@ static CONSUMER: Shape = Shape::new(
             "every",
             Kind::Duration,
             "5s",
-            "How often it asks, from a millisecond upwards. Default for a `kubectl-wait`: 1s; the others need it.",
+            "How often it asks, from a millisecond upwards. Default for a `kubectl-wait`: 1s, for a `helm-install`: 2s; the others need it.",
         ),
         Key::optional(
             "resource",
@@ -71,6 +71,13 @@ static CONSUMER: Shape = Shape::new(
         )
         .within("consumers: {hpa: {kind: kubectl-wait, for: Ready}}"),
         Key::optional(
+            "timeout",
+            Kind::Duration,
+            "90s",
+            "After how long a `helm-install` fails: its `--timeout`, counted from `from`. If it fails, so does the run: `INSTALL_FAILED`. Default: 5m.",
+        )
+        .within("consumers: {hpa: {kind: helm-install}}"),
+        Key::optional(
             "apiServer",
             Kind::Text,
             "a",
@@ -80,7 +87,7 @@ static CONSUMER: Shape = Shape::new(
     ],
 );
 
-static KIND_WORDS: [Word; 6] = [
+static KIND_WORDS: [Word; 7] = [
     (
         "kubectl-top",
         "a person who runs `kubectl top`, with its discovery",
@@ -99,18 +106,28 @@ static KIND_WORDS: [Word; 6] = [
         "a controller manager that starts its controllers, that of endpoints among them, only once discovery is complete",
     ),
     ("kubectl-wait", "a person who waits for a condition"),
+    (
+        "helm-install",
+        "a person who installs the chart with `helm install --wait`",
+    ),
 ];
 
 /// What a consumer may do; the first words of `consumers` and values of
 /// `kind`.
-const KINDS: [(&str, Task); 6] = [
+const KINDS: [(&str, Task); 7] = [
     ("kubectl-top", Task::Top),
     ("hpa", Task::Hpa),
     ("discovery", Task::Discovery),
     ("namespace-controller", Task::Namespace),
     ("controller-manager", Task::Manager),
     ("kubectl-wait", Task::Wait),
+    ("helm-install", Task::Install),
 ];
+
+/// Source: Helm `pkg/kube/wait.go waitForResources`.
+const HELM_LOOKS: Duration = Duration::from_secs(2);
+/// Source: Helm `cmd/helm/install.go`, `--timeout`.
+const HELM_TIMEOUT: Duration = Duration::from_secs(300);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Task {
@@ -120,6 +137,7 @@ enum Task {
     Namespace,
     Manager,
     Wait,
+    Install,
 }
 
 /// What the reader of consumers has to know of the rest.
@@ -172,12 +190,19 @@ impl Reader<'_> {
         let end = object.optional(decoder, "until", Decoder::duration);
         let every = match kind {
             Task::Wait => object.or(decoder, "every", Duration::from_secs(1), interval),
+            Task::Install => object.or(decoder, "every", HELM_LOOKS, interval),
             _ => object.needed(decoder, "every", interval),
         };
         if kind != Task::Top {
             for key in ["resource", "namespace"] {
                 object.exclude(decoder, key, "only a `kubectl-top` has it");
             }
+        }
+        match kind {
+            Task::Install => {
+                object.exclude(decoder, "until", "its `timeout` ends a `helm-install`")
+            }
+            _ => object.exclude(decoder, "timeout", "only a `helm-install` has it"),
         }
         if kind != Task::Wait {
             object.exclude(decoder, "for", "only a `kubectl-wait` has it");
@@ -199,6 +224,12 @@ impl Reader<'_> {
             Task::Discovery => ConsumerKind::Discovery,
             Task::Namespace => ConsumerKind::NamespaceController,
             Task::Manager => ConsumerKind::ControllerManager,
+            Task::Install => ConsumerKind::HelmInstall(object.or(
+                decoder,
+                "timeout",
+                HELM_TIMEOUT,
+                Decoder::duration,
+            )?),
             Task::Wait => {
                 ConsumerKind::KubectlWait(object.needed(decoder, "for", |decoder, item| {
                     decoder.word(

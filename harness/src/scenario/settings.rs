@@ -80,6 +80,7 @@ pub(crate) fn settings(
     collector.nodes(merged, fleet);
     collector.network(merged);
     collector.actions(merged);
+    collector.installers(merged);
     Settings(collector.settings)
 }
 
@@ -237,6 +238,18 @@ impl Collector<'_> {
             let known = self.settings.iter().any(|setting| setting.name == path);
             if path.starts_with("network.") && !known {
                 self.add(path, value, place);
+            }
+        }
+    }
+
+    /// How long somebody waits for the installation.
+    fn installers(&mut self, merged: &Node) {
+        let consumers = merged.entry("consumers");
+        let consumers = consumers.map_or(&[][..], |consumers| consumers.value.entries());
+        for consumer in consumers {
+            if let Some(timeout) = consumer.value.entry("timeout") {
+                let name = format!("consumers.{}.timeout", consumer.key);
+                self.add(name, timeout.value.to_flow(), timeout.key_span);
             }
         }
     }

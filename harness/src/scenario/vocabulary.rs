@@ -63,7 +63,7 @@ pub(crate) const MILESTONES: [Word; 10] = [
 
 /// Those who ask and are, or are not, answered. `scraper` is metrics-server
 /// itself, which asks kubelets.
-pub(crate) const OBSERVERS: [Word; 12] = [
+pub(crate) const OBSERVERS: [Word; 13] = [
     ("readiness-probe", "the kubelet's readiness probe"),
     ("liveness-probe", "the kubelet's liveness probe"),
     ("startup-probe", "the kubelet's startup probe"),
@@ -84,6 +84,7 @@ pub(crate) const OBSERVERS: [Word; 12] = [
         "a controller manager that waits for discovery",
     ),
     ("kubectl-wait", "a person with `kubectl wait`"),
+    ("helm-install", "a person with `helm install --wait`"),
     ("scraper", "metrics-server itself, which asks kubelets"),
 ];
 

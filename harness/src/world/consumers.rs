@@ -9,8 +9,8 @@ use mocks::clients::hpa::ScaleTarget;
 use mocks::clients::kubectl_wait::{self, Patience};
 use mocks::clients::witness::{Witness, WitnessConfig};
 use mocks::clients::{
-    ApiAccess, Entry, Timetable, controller_manager, discovery, hpa, kubectl_top, kubectl_top_pods,
-    namespace_controller,
+    ApiAccess, Entry, Timetable, controller_manager, discovery, helm_install, hpa, kubectl_top,
+    kubectl_top_pods, namespace_controller,
 };
 use mocks::event::Recorder;
 use mocks::http_client::Target;
@@ -173,6 +173,16 @@ fn start_consumer(site: &Site, machines: &Machines, discovered: &Discovered, sta
                 run.await;
                 discovered.now();
             });
+        }
+        ConsumerKind::HelmInstall(timeout) => {
+            let entry = entry(site, &host, consumer);
+            let patience = Patience {
+                first,
+                every: consumer.every,
+                timeout: *timeout,
+            };
+            let run = helm_install::run(running, entry, patience, recorder);
+            spawn(site, &host, stay, run);
         }
         ConsumerKind::KubectlWait(awaited) => {
             let timeout = stay

@@ -151,15 +151,17 @@ impl ControlPlane {
     }
 }
 
-/// metrics-server's Deployment as the API shows it. Source: `maxUnavailable`
-/// of its manifests.
+/// metrics-server's Deployment as the API shows it.
+///
+/// DIFFERENCE: it keeps its first template's replicas and strategy.
 fn deployment(site: &Site) -> deployment_objects::Config {
+    let server = &site.scenario.metrics_server;
     deployment_objects::Config {
         namespace: NAMESPACE.to_owned(),
         name: SERVICE.to_owned(),
         selector: vec![("k8s-app".to_owned(), SERVICE.to_owned())],
-        replicas: 1,
-        max_unavailable: u64::from(site.scenario.preset.starts_with("k3s")),
+        replicas: u64::from(server.replicas),
+        max_unavailable: u64::from(server.strategy.max_unavailable(server.replicas)),
     }
 }
 

@@ -8,6 +8,7 @@
 //! - [`kubectl_top`]: `kubectl top nodes`, with its `table`;
 //! - [`hpa`]: the horizontal pod autoscaler, with its `pod_groups`;
 //! - [`kubectl_top_pods`]: `kubectl top pods`;
+//! - [`helm_install`]: `helm install --wait` with its deadline;
 //! - [`kubectl_wait`]: `kubectl wait` for the APIService or the pod;
 //! - [`discovery`]: whoever lists the server's resources;
 //! - [`namespace_controller`]: a namespace that cannot be deleted before that;
@@ -27,6 +28,7 @@ use rest::Rest;
 pub mod controller_manager;
 pub mod discovery;
 mod groups;
+pub mod helm_install;
 pub mod hpa;
 pub mod kubectl_top;
 pub mod kubectl_top_pods;

@@ -64,6 +64,17 @@ impl Strategy {
         }
     }
 
+    /// How many replicas may be missing while a rollout replaces pods; with
+    /// [`Recreate`](Self::Recreate) the question does not arise.
+    /// Source: `pkg/controller/deployment/util MaxUnavailable`.
+    #[must_use]
+    pub fn max_unavailable(&self, replicas: u32) -> u32 {
+        match self {
+            Self::Recreate => 0,
+            Self::RollingUpdate { .. } => self.limits(replicas).0,
+        }
+    }
+
     /// Replicas that may be missing, and pods that may be too many. The surge
     /// is rounded up and the other down; if both come to nothing, one replica
     /// may be missing, or no rollout could move.

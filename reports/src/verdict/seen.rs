@@ -39,6 +39,8 @@ pub(super) struct Seen<'t> {
     /// How discovery failed a controller manager that waits for it, if it still
     /// does.
     pub(super) controllers_wait: Option<&'t str>,
+    /// Who gave up installing, and why.
+    pub(super) gave_up: Option<GaveUp<'t>>,
     /// The nodes in the last list, if it was answered.
     pub(super) nodes_listed: Option<&'t [String]>,
     /// The pods in the last list of all pods, if it was answered.
@@ -63,20 +65,21 @@ impl<'t> Seen<'t> {
             last_list: None,
             last_answers: BTreeMap::new(),
             controllers_wait: None,
+            gave_up: gave_up(case, trace),
             nodes_listed: None,
             pods_listed: None,
             flapping: None,
         };
         let mut switches = Switches::default();
         for record in &trace.records {
-            seen.observe(record.t, &record.host, &record.event);
+            seen.observe(case, record.t, &record.host, &record.event);
             switches.observe(case, record.t, seen.ready_at_end, &record.event);
         }
         seen.flapping = switches.flapping();
         seen
     }
 
-    fn observe(&mut self, t: u64, host: &'t str, event: &'t Event) {
+    fn observe(&mut self, case: &Case, t: u64, host: &'t str, event: &'t Event) {
         match event {
             Event::PodCreated => self.pod_created = t,
             Event::PodCondition {
@@ -104,7 +107,7 @@ impl<'t> Seen<'t> {
             }
             Event::Response {
                 observer, outcome, ..
-            } if observer == CONTROLLER_MANAGER => {
+            } if case.kind(observer) == CONTROLLER_MANAGER => {
                 self.controllers_wait = (outcome != "200").then_some(outcome);
             }
             Event::ApiService { status, reason, .. } => {
@@ -132,7 +135,7 @@ impl<'t> Seen<'t> {
                 target,
                 outcome,
                 ..
-            } if is_client(observer) => {
+            } if is_client(case.kind(observer)) => {
                 self.last_answers.insert(observer, outcome);
                 if lists_nodes(target) || lists_pods(target) {
                     self.last_list = Some((target, outcome));
@@ -145,17 +148,49 @@ impl<'t> Seen<'t> {
 
 /// Users of the metrics API have names of the scenario's choice; whoever is
 /// part of every cluster is none.
-fn is_client(observer: &str) -> bool {
+fn is_client(kind: &str) -> bool {
     !matches!(
-        observer,
+        kind,
         "readiness-probe"
             | "liveness-probe"
             | "startup-probe"
             | "aggregator-check"
             | "kubectl-drain"
             | CONTROLLER_MANAGER
+            | HELM_INSTALL
     )
 }
+
+/// Somebody who waited for the installation, and did so in vain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct GaveUp<'t> {
+    pub(crate) observer: &'t str,
+    /// What was printed.
+    pub(crate) text: &'t str,
+    /// From the command to its end.
+    pub(crate) waited_ns: u64,
+}
+
+/// The first who gave up installing.
+pub(crate) fn gave_up<'t>(case: &Case, trace: &'t Trace) -> Option<GaveUp<'t>> {
+    trace.records.iter().find_map(|record| match &record.event {
+        Event::Response {
+            observer,
+            outcome,
+            text,
+            duration_ns,
+            ..
+        } if case.kind(observer) == HELM_INSTALL && outcome != "200" => Some(GaveUp {
+            observer,
+            text,
+            waited_ns: *duration_ns,
+        }),
+        _ => None,
+    })
+}
+
+/// A person with `helm install --wait`.
+const HELM_INSTALL: &str = "helm-install";
 
 /// A controller manager that waits for discovery.
 const CONTROLLER_MANAGER: &str = "controller-manager";
@@ -225,7 +260,7 @@ impl<'t> Switches<'t> {
                 outcome,
                 text,
                 ..
-            } if is_client(observer) => {
+            } if is_client(case.kind(observer)) => {
                 let switch = self.clients.entry((observer, target)).or_default();
                 // kubectl may find in a good answer that it has nothing to show.
                 switch.set(outcome == "200" && !text.starts_with("error: "));

@@ -3,7 +3,7 @@
 use crate::common::{NODES, Story, crash_loop, firewall, healthy, k3s, late_certificate, node};
 use reports::case::{Case, ProbeBrief};
 use reports::judgement::judge;
-use reports::trace::{Event, Trace};
+use reports::trace::{Event, Record, Trace};
 use reports::verdict::{Verdict, ready_by};
 
 fn check(case: &Case, trace: &Trace, verdict: Verdict, because: &str) {
@@ -336,6 +336,40 @@ fn a_missed_deadline_fails_the_installation_even_if_ready_comes_later() {
     );
     case.deadline_ns = Some(600_000 * crate::common::MS);
     check(&case, &firewall(), Verdict::NotReady, "never Ready");
+}
+
+/// Goal: whoever gives up installing fails the run, under whatever name.
+/// Method: the same answer by an installer, by one that succeeds, and by a
+/// consumer that installs nothing.
+#[test]
+fn an_installer_that_gives_up_fails_the_installation() {
+    let mut case = k3s("pi");
+    let gives_up = |outcome: &str| {
+        let mut trace = healthy();
+        let text = "Error: INSTALLATION FAILED: context deadline exceeded";
+        let event = Event::Response {
+            observer: "chart".to_owned(),
+            target: "/apis/apps/v1/deployments".to_owned(),
+            outcome: outcome.to_owned(),
+            text: text.to_owned(),
+            duration_ns: 10_000 * crate::common::MS,
+        };
+        let record = Record {
+            t: 12_000 * crate::common::MS,
+            seq: 0,
+            host: "clients".to_owned(),
+            event,
+        };
+        trace.records.push(record);
+        trace.records.sort_by_key(|record| record.t);
+        trace
+    };
+    check(&case, &gives_up("timeout"), Verdict::Ready, "normal");
+    let kind = "helm-install".to_owned();
+    case.consumers.insert("chart".to_owned(), kind);
+    let because = "chart gave up after 10.000s: Error: INSTALLATION FAILED";
+    check(&case, &gives_up("timeout"), Verdict::InstallFailed, because);
+    check(&case, &gives_up("200"), Verdict::Ready, "normal");
 }
 
 #[test]

@@ -253,6 +253,24 @@ pub enum ConsumerKind {
     ControllerManager,
     /// `kubectl wait` for a condition.
     KubectlWait(Awaited),
+    /// `helm install --wait --timeout` with this time-out.
+    HelmInstall(Duration),
+}
+
+impl ConsumerKind {
+    /// Its word in the language.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::KubectlTop | Self::KubectlTopPods(_) => "kubectl-top",
+            Self::Hpa => "hpa",
+            Self::Discovery => "discovery",
+            Self::NamespaceController => "namespace-controller",
+            Self::ControllerManager => "controller-manager",
+            Self::KubectlWait(_) => "kubectl-wait",
+            Self::HelmInstall(_) => "helm-install",
+        }
+    }
 }
 
 /// What `kubectl wait` waits for.
