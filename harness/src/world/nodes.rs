@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mocks::apiserver::objects;
+use mocks::apiserver::objects::{self, NodeReady};
 use mocks::kubelet::{self, Authorizer, KubeletBehaviour, KubeletConfig};
 use mocks::load::{self, CurrentLoad, Load};
 use mocks::pki::Authority;
@@ -179,7 +179,10 @@ impl Step {
             }
             Self::Ready(ready) => {
                 if let Some(object) = store.get("nodes", None, &node.name) {
-                    store.put("nodes", objects::with_node_ready(&object, ready, now));
+                    store.put(
+                        "nodes",
+                        objects::with_node_ready(&object, seen(node, ready, at), now),
+                    );
                 }
             }
             Self::Addresses => {
@@ -232,13 +235,22 @@ fn put_node(node: &Node, at: Duration, store: &Store, now: Timestamp) {
             labels: &node.labels,
             addresses: node.addresses.at(at),
             kubelet_port: node.kubelet.0[0].1.port,
-            ready: *node.seen_ready().at(at),
+            ready: seen(node, *node.seen_ready().at(at), at),
             created: now,
             ready_since: now,
             cpu: "4",
             memory: "16384Mi",
         }),
     );
+}
+
+/// Nothing is heard of a node whose machine is down.
+fn seen(node: &Node, ready: bool, at: Duration) -> NodeReady {
+    match ready {
+        true => NodeReady::True,
+        false if *node.up.at(at) => NodeReady::False,
+        false => NodeReady::Unknown,
+    }
 }
 
 fn put_pod(node: &Rc<Node>, index: usize, store: &Store, now: Timestamp) {

@@ -26,7 +26,10 @@ pub(crate) fn seed(store: &Store, now: Timestamp, backend: SocketAddr) {
                 ("Hostname".to_owned(), name.to_owned()),
             ],
             kubelet_port: 10250,
-            ready,
+            ready: match ready {
+                true => objects::NodeReady::True,
+                false => objects::NodeReady::False,
+            },
             created,
             ready_since: created,
             cpu: "4",

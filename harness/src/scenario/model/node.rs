@@ -76,7 +76,7 @@ impl Node {
             })
     }
 
-    /// The Ready condition as the API has it: what the kubelet says, and False
+    /// The Ready condition as the API has it: what the kubelet says, and not True
     /// for a machine of which nothing has been heard for too long.
     #[must_use]
     pub fn seen_ready(&self) -> Timeline<bool> {

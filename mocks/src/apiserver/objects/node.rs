@@ -18,8 +18,8 @@ pub struct Node<'a> {
     pub addresses: &'a [(String, String)],
     /// `status.daemonEndpoints.kubeletEndpoint.Port`
     pub kubelet_port: u16,
-    /// Whether the condition Ready is True.
-    pub ready: bool,
+    /// What the condition Ready says.
+    pub ready: NodeReady,
     /// `metadata.creationTimestamp`
     pub created: Timestamp,
     /// When the condition Ready became what it is.
@@ -28,6 +28,17 @@ pub struct Node<'a> {
     pub cpu: &'a str,
     /// `status.capacity.memory`: `16384Mi`
     pub memory: &'a str,
+}
+
+/// What the API says of a node's readiness.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NodeReady {
+    /// The kubelet says that it is.
+    True,
+    /// The kubelet says that it is not.
+    False,
+    /// Nothing has been heard of the kubelet for too long.
+    Unknown,
 }
 
 /// The Node object.
@@ -92,7 +103,7 @@ fn node_info(name: &str) -> Value {
 
 /// Source: `pkg/kubelet/nodestatus/setters.go: MemoryPressureCondition,
 /// DiskPressureCondition, PIDPressureCondition`.
-fn node_pressure_conditions(since: Timestamp) -> Value {
+fn node_pressure_conditions(since: Timestamp) -> Vec<Value> {
     let conditions = [
         (
             "MemoryPressure",
@@ -123,26 +134,40 @@ fn node_pressure_conditions(since: Timestamp) -> Value {
     conditions.into_iter().map(condition).collect()
 }
 
-/// The taint of a node that is not ready.
+/// The taints of a node that says it is not ready, and of one that says
+/// nothing.
 ///
 /// Source: `pkg/controller/nodelifecycle/node_lifecycle_controller.go`.
 const NOT_READY: &str = "node.kubernetes.io/not-ready";
+const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
 
 /// The same Node with another Ready condition, and the taint that goes with it.
+/// Of a node that says nothing, no condition is known.
+///
+/// DIFFERENCE: a kubelet that is heard of again reports its other conditions
+/// as new.
 #[must_use]
-pub fn with_node_ready(node: &Value, ready: bool, since: Timestamp) -> Value {
+pub fn with_node_ready(node: &Value, ready: NodeReady, since: Timestamp) -> Value {
     let mut node = node.clone();
     if let Some(conditions) = node["status"]["conditions"].as_array_mut() {
         conditions.retain(|condition| condition["type"] != "Ready");
+        let was_unknown = conditions.iter().any(|one| one["status"] == "Unknown");
+        match ready {
+            NodeReady::Unknown => conditions.iter_mut().for_each(|one| forget(one, since)),
+            _ if was_unknown => *conditions = node_pressure_conditions(since),
+            _ => {}
+        }
         conditions.push(node_ready_condition(ready, since));
     }
     let mut taints = node["spec"]["taints"]
         .as_array()
         .cloned()
         .unwrap_or_default();
-    taints.retain(|taint| taint["key"] != NOT_READY);
-    if !ready {
-        taints.push(json!({"key": NOT_READY, "effect": "NoSchedule"}));
+    taints.retain(|taint| taint["key"] != NOT_READY && taint["key"] != UNREACHABLE);
+    match ready {
+        NodeReady::True => {}
+        NodeReady::False => taints.push(json!({"key": NOT_READY, "effect": "NoSchedule"})),
+        NodeReady::Unknown => taints.push(json!({"key": UNREACHABLE, "effect": "NoSchedule"})),
     }
     if let Some(spec) = node["spec"].as_object_mut() {
         match taints.is_empty() {
@@ -168,18 +193,35 @@ fn node_addresses(addresses: &[(String, String)]) -> Value {
         .collect()
 }
 
+/// What the controller makes of a condition of which nothing is heard.
+///
+/// Source: `node_lifecycle_controller.go tryUpdateNodeHealth`.
+const UNHEARD: (&str, &str, &str) = (
+    "Unknown",
+    "NodeStatusUnknown",
+    "Kubelet stopped posting node status.",
+);
+
+fn forget(condition: &mut Value, since: Timestamp) {
+    let (status, reason, message) = UNHEARD;
+    condition["status"] = json!(status);
+    condition["reason"] = json!(reason);
+    condition["message"] = json!(message);
+    condition["lastTransitionTime"] = json!(rfc3339(since));
+}
+
 /// Source: `pkg/kubelet/nodestatus/setters.go: ReadyCondition`.
-fn node_ready_condition(ready: bool, since: Timestamp) -> Value {
-    let (status, reason, message) = if ready {
-        ("True", "KubeletReady", "kubelet is posting ready status")
-    } else {
-        (
+fn node_ready_condition(ready: NodeReady, since: Timestamp) -> Value {
+    let (status, reason, message) = match ready {
+        NodeReady::True => ("True", "KubeletReady", "kubelet is posting ready status"),
+        NodeReady::False => (
             "False",
             "KubeletNotReady",
             "container runtime network not ready: NetworkReady=false \
              reason:NetworkPluginNotReady message:Network plugin returns error: \
              cni plugin not initialized",
-        )
+        ),
+        NodeReady::Unknown => UNHEARD,
     };
     json!({
         "type": "Ready",
@@ -219,7 +261,7 @@ mod tests {
             labels: &[],
             addresses: &[("InternalIP".into(), "10.0.0.5".into())],
             kubelet_port: 10250,
-            ready: true,
+            ready: NodeReady::True,
             created: Timestamp::EPOCH,
             ready_since: Timestamp::EPOCH,
             cpu: "4",
@@ -227,12 +269,20 @@ mod tests {
         });
         assert_eq!(ready["status"]["conditions"][3]["reason"], "KubeletReady");
         assert_eq!(ready["spec"].get("taints"), None);
-        let unready = with_node_ready(&ready, false, Timestamp::EPOCH);
+        let unready = with_node_ready(&ready, NodeReady::False, Timestamp::EPOCH);
         let conditions = &unready["status"]["conditions"];
         assert_eq!(conditions[0]["type"], "MemoryPressure");
         assert_eq!(conditions[3]["reason"], "KubeletNotReady");
         assert_eq!(unready["spec"]["taints"][0]["key"], NOT_READY);
-        assert_eq!(with_node_ready(&unready, true, Timestamp::EPOCH), ready);
+        let again = |node| with_node_ready(node, NodeReady::True, Timestamp::EPOCH);
+        assert_eq!(again(&unready), ready);
+        let silent = with_node_ready(&ready, NodeReady::Unknown, Timestamp::EPOCH);
+        for condition in silent["status"]["conditions"].as_array().unwrap() {
+            assert_eq!(condition["status"], "Unknown");
+            assert_eq!(condition["reason"], "NodeStatusUnknown");
+        }
+        assert_eq!(silent["spec"]["taints"][0]["key"], UNREACHABLE);
+        assert_eq!(again(&silent), ready);
         assert_eq!(
             unready["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"],
             10250
