@@ -44,6 +44,7 @@ pub fn case(scenario: &Scenario) -> Case {
             })
             .collect(),
         consumers: consumers(scenario),
+        engine: None,
         subject: None,
         faults: faults::of(scenario),
         pending: scenario.triggers.iter().map(pending).collect(),

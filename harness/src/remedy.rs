@@ -9,6 +9,7 @@ use reports::explanation::{Cause, Remedy};
 use reports::judgement::{RunJudgement, judge};
 use reports::verdict::Verdict;
 
+use crate::engine::Simulator;
 use crate::scenario::model::Scenario;
 use crate::scenario::with_layer;
 use crate::seed::Seed;
@@ -86,7 +87,7 @@ pub struct Tried {
 /// A change that cannot be laid over this scenario, or whose run fails, is
 /// left out.
 #[must_use]
-pub fn try_all(scenario: &Scenario, seed: Seed, judged: &RunJudgement) -> Tried {
+pub fn try_all(engine: Simulator, scenario: &Scenario, seed: Seed, judged: &RunJudgement) -> Tried {
     let mut tried = Tried::default();
     if judged.finding.verdict == Verdict::Ready || scenario.nodes.len() > MOST_NODES {
         return tried;
@@ -101,7 +102,7 @@ pub fn try_all(scenario: &Scenario, seed: Seed, judged: &RunJudgement) -> Tried 
     }
     let first = judged.explanation.causes.first();
     for candidate in candidates {
-        let Some(changed) = outcome_of(scenario, seed, &candidate) else {
+        let Some(changed) = outcome_of(engine, scenario, seed, &candidate) else {
             continue;
         };
         let remedy = compare(&candidate, judged, &changed);
@@ -122,9 +123,14 @@ pub fn try_all(scenario: &Scenario, seed: Seed, judged: &RunJudgement) -> Tried 
     tried
 }
 
-fn outcome_of(scenario: &Scenario, seed: Seed, candidate: &Candidate) -> Option<RunJudgement> {
+fn outcome_of(
+    engine: Simulator,
+    scenario: &Scenario,
+    seed: Seed,
+    candidate: &Candidate,
+) -> Option<RunJudgement> {
     let changed = with_layer(scenario, &candidate.layer).ok()?;
-    let played = run::play(&changed, seed).ok()?;
+    let played = run::play(engine, &changed, seed).ok()?;
     Some(judge(&brief::case(&played.scenario), &played.trace, seed.0))
 }
 

@@ -15,7 +15,7 @@ use reports::exit::Exit;
 use reports::trace::Trace;
 
 use crate::brief;
-use crate::engine::virtual_time::Stuck;
+use crate::engine::Stuck;
 use crate::scenario::model::{Scenario, Trigger};
 use crate::scenario::{self, Diagnostics, Moments};
 use crate::seed::Seed;

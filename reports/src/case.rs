@@ -64,6 +64,9 @@ pub struct Case {
     /// which the trace has it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub consumers: BTreeMap<String, String>,
+    /// What simulated, where that was not the virtual engine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<String>,
     /// Which metrics-server was judged, where the run was not simulated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,

@@ -63,6 +63,9 @@ pub struct ScenarioRecord {
     pub file: String,
     /// Digest of the file: `sha256:…`
     pub input_digest: String,
+    /// What simulated it, where that was not the virtual engine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<String>,
     /// Which metrics-server was judged in real time; absent where it was
     /// simulated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -216,6 +219,7 @@ impl From<&ScenarioJudgement> for ScenarioRecord {
             name: scenario.case.name.clone(),
             file: scenario.case.file.clone(),
             input_digest: sha256(&scenario.case.input_digest),
+            engine: scenario.case.engine.clone(),
             subject: scenario.case.subject.clone(),
             verdict: scenario.finding().map(|finding| finding.verdict),
             passed: scenario.passed(),

@@ -41,4 +41,4 @@ pub use host::Host;
 pub use moment::Moment;
 pub use net::{BoxListener, BoxStream, InTheWay, Listener, LookupError, Network, Stream};
 pub use random::{Entropy, Random};
-pub use tasks::Tasks;
+pub use tasks::{Ground, Tasks};

@@ -1,6 +1,6 @@
 //! The tasks of one process, which live and die together.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::rc::{Rc, Weak};
 
@@ -14,18 +14,38 @@ use tokio::task::{AbortHandle, JoinHandle, LocalSet};
 #[derive(Clone, Default)]
 pub struct Tasks {
     group: Rc<RefCell<Group>>,
-    ground: Ground,
+    /// Where they run; absent where all of a world run together, wherever the
+    /// task runs that starts them. Whoever made it owns it: tasks that hold
+    /// their own group must not keep it alive.
+    ground: Option<Weak<Ground>>,
 }
 
-/// Where tasks run.
-#[derive(Clone, Default)]
-enum Ground {
-    /// Where the task runs that starts them: all of a world run together.
-    #[default]
-    Here,
-    /// On this one, whoever starts them. Its machine owns it: tasks that hold
-    /// their own group must not keep it alive.
-    On(Weak<LocalSet>),
+/// Where the tasks of one machine run, under an engine that keeps machines
+/// apart.
+#[derive(Debug, Default)]
+pub struct Ground {
+    programs: LocalSet,
+    inhabited: Cell<bool>,
+}
+
+impl Ground {
+    /// Ground on which nothing runs yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The tasks.
+    #[must_use]
+    pub fn programs(&self) -> &LocalSet {
+        &self.programs
+    }
+
+    /// Whether somebody has a process here, or will: see [`Tasks::settle`].
+    #[must_use]
+    pub fn is_inhabited(&self) -> bool {
+        self.inhabited.get()
+    }
 }
 
 #[derive(Default)]
@@ -43,18 +63,27 @@ impl Tasks {
         Self::default()
     }
 
-    /// An empty group of tasks that run on `machine`, whoever starts them.
+    /// An empty group of tasks that run on `ground`, whoever starts them.
     #[must_use]
-    pub fn on(machine: &Rc<LocalSet>) -> Self {
+    pub fn on(ground: &Rc<Ground>) -> Self {
         Self {
             group: Rc::default(),
-            ground: Ground::On(Rc::downgrade(machine)),
+            ground: Some(Rc::downgrade(ground)),
         }
     }
 
-    /// An empty group of tasks that run where those of this one do.
+    /// Says that a process will run where these tasks do. Before anybody has
+    /// said so, an engine may leave the machine out.
+    pub fn settle(&self) {
+        if let Some(ground) = self.ground.as_ref().and_then(Weak::upgrade) {
+            ground.inhabited.set(true);
+        }
+    }
+
+    /// An empty group, for another process that runs where this one does.
     #[must_use]
     pub fn beside(&self) -> Self {
+        self.settle();
         Self {
             group: Rc::default(),
             ground: self.ground.clone(),
@@ -76,10 +105,11 @@ impl Tasks {
         F::Output: 'static,
     {
         let task = match &self.ground {
-            Ground::Here => tokio::task::spawn_local(future),
-            Ground::On(machine) => machine
+            None => tokio::task::spawn_local(future),
+            Some(ground) => ground
                 .upgrade()
                 .expect("programs end with their machine")
+                .programs
                 .spawn_local(future),
         };
         let mut group = self.group.borrow_mut();

@@ -25,6 +25,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 use reports::exit::Exit;
 
+use crate::engine::Simulator;
+
 /// Replays the cold start of a Kubernetes metrics-server in virtual time:
 /// when it is ready, what its users see until then, why, and which setting
 /// governs it.
@@ -71,6 +73,32 @@ enum Command {
     Presets(presets::Arguments),
     /// Print the JSON Schema of the scenario language
     Schema,
+}
+
+/// What simulates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Engine {
+    /// Event by event, in virtual time
+    Virtual,
+    /// Tick by tick, by the crate turmoil: to check the other. Slow beyond ten nodes
+    Turmoil,
+}
+
+impl Engine {
+    fn simulator(self) -> Simulator {
+        match self {
+            Self::Virtual => Simulator::VIRTUAL,
+            Self::Turmoil => Simulator::Turmoil,
+        }
+    }
+
+    /// What a report calls it; nothing for the one that goes without saying.
+    fn in_reports(self) -> Option<String> {
+        match self {
+            Self::Virtual => None,
+            Self::Turmoil => Some("turmoil".to_owned()),
+        }
+    }
 }
 
 /// When to use colour.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use rayon::prelude::*;
+use reports::case::Case;
 use reports::exit::{self, Exit, ExitStatus};
 use reports::json::Document;
 use reports::judgement::{RunJudgement, ScenarioJudgement};
@@ -12,7 +13,7 @@ use reports::markdown::markdown;
 use reports::text::{self, Style};
 
 use super::output::{self, ReportFile};
-use super::{complain, files};
+use super::{Engine, complain, files};
 use crate::run::Failure;
 use crate::scenario::model::Scenario;
 use crate::seed::Seed;
@@ -33,6 +34,9 @@ pub struct Arguments {
     /// Runs at the same time; as many as there are cores if absent
     #[arg(short, long, env = "FIRSTLIGHT_JOBS", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
+    /// What simulates
+    #[arg(long, value_enum, default_value_t = Engine::Virtual)]
+    engine: Engine,
     /// Write a report for other tools: json=PATH, junit=PATH or md=PATH; may be repeated
     #[arg(long = "report", value_name = "FORMAT=PATH", value_parser = parse_report)]
     reports: Vec<ReportOption>,
@@ -96,7 +100,7 @@ pub fn run(arguments: &Arguments) -> Exit {
     };
     if let ([scenario], [judgement]) = (&*scenarios, &mut *judgements)
         && !arguments.quiet
-        && let Err(failure) = try_remedies(scenario, judgement)
+        && let Err(failure) = try_remedies(arguments.engine, scenario, judgement)
     {
         return complain(failure.exit(), &failure.to_string());
     }
@@ -191,15 +195,21 @@ fn simulate_all(
         .num_threads(arguments.jobs.map_or(0, usize::from))
         .build()
         .expect("threads can be started");
+    let engine = arguments.engine.simulator();
     let judged: Vec<RunJudgement> = pool.install(|| {
         runs.par_iter()
-            .map(|(index, seed)| run::run(&scenarios[*index], Seed(*seed)).map(|run| run.judgement))
+            .map(|(index, seed)| {
+                run::run_on(engine, &scenarios[*index], Seed(*seed)).map(|run| run.judgement)
+            })
             .collect::<Result<_, _>>()
     })?;
     let mut judgements: Vec<ScenarioJudgement> = scenarios
         .iter()
         .map(|scenario| ScenarioJudgement {
-            case: brief::case(scenario),
+            case: Case {
+                engine: arguments.engine.in_reports(),
+                ..brief::case(scenario)
+            },
             runs: Vec::new(),
         })
         .collect();
@@ -210,11 +220,15 @@ fn simulate_all(
 }
 
 /// Finds out what would help the run that is shown in full.
-fn try_remedies(scenario: &Scenario, judgement: &mut ScenarioJudgement) -> Result<(), Failure> {
+fn try_remedies(
+    engine: Engine,
+    scenario: &Scenario,
+    judgement: &mut ScenarioJudgement,
+) -> Result<(), Failure> {
     let Some(seed) = judgement.worst().map(|run| run.seed) else {
         return Ok(());
     };
-    let tried = run::run_and_try(scenario, Seed(seed))?.judgement;
+    let tried = run::run_and_try(engine.simulator(), scenario, Seed(seed))?.judgement;
     let mut runs = judgement.runs.iter_mut();
     if let Some(shown) = runs.find(|run| run.seed == seed) {
         *shown = tried;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use reports::exit::Exit;
 
-use super::{complain, output};
+use super::{Engine, complain, output};
 use crate::seed::Seed;
 use crate::{run, scenario};
 
@@ -17,6 +17,9 @@ pub struct Arguments {
     /// The run's seed; the scenario's first seed if absent
     #[arg(long)]
     seed: Option<u64>,
+    /// What simulates
+    #[arg(long, value_enum, default_value_t = Engine::Virtual)]
+    engine: Engine,
 }
 
 /// Runs the scenario and prints its trace.
@@ -32,8 +35,8 @@ pub fn run(arguments: &Arguments) -> Exit {
         .seed
         .or(scenario.seeds.first().copied())
         .unwrap_or(1);
-    match run::simulate(&scenario, Seed(seed)) {
-        Ok(trace) => match output::stdout(&trace.to_ndjson()) {
+    match run::play(arguments.engine.simulator(), &scenario, Seed(seed)) {
+        Ok(played) => match output::stdout(&played.trace.to_ndjson()) {
             Ok(()) => Exit::Ok,
             Err(error) => complain(
                 Exit::Io,

@@ -16,10 +16,14 @@
 //! - [`fabric`]: simulated TCP as a [`seam::Network`];
 //! - [`virtual_time`]: the event loop on a paused clock.
 //!
+//! The turmoil engine, which checks it: [`turmoil`](mod@turmoil).
+//!
 //! The live engine, on real sockets: [`live`].
 
+use std::fmt;
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 use seam::{Network, Tasks};
 
@@ -31,6 +35,7 @@ pub mod memory_files;
 pub mod path;
 pub mod terrain;
 pub mod tls;
+pub mod turmoil;
 pub mod virtual_time;
 pub mod windows;
 
@@ -58,3 +63,44 @@ pub trait Engine {
         ips.iter().map(|ip| self.network(*ip)).collect()
     }
 }
+
+/// An engine that simulates, as users choose one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Simulator {
+    /// The virtual engine.
+    Virtual {
+        /// What everything takes from one machine to another, besides what the
+        /// scenario says. Nothing, unless a run is to be compared with one
+        /// on an engine whose packets take time.
+        latency: Duration,
+    },
+    /// The turmoil engine: slow, and for comparison with the virtual one.
+    Turmoil,
+}
+
+impl Simulator {
+    /// The engine for everything.
+    pub const VIRTUAL: Self = Self::Virtual {
+        latency: Duration::ZERO,
+    };
+}
+
+/// A simulation that no longer moves: tasks keep waking each other at one
+/// virtual instant. Always a defect in firstlight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stuck {
+    /// The virtual time at which it stopped moving.
+    pub at: Duration,
+}
+
+impl fmt::Display for Stuck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "virtual time stands still at {:?}: tasks keep waking each other",
+            self.at
+        )
+    }
+}
+
+impl std::error::Error for Stuck {}

@@ -124,6 +124,8 @@ enum Passage {
 #[derive(Debug)]
 pub struct Paths {
     start: Moment,
+    /// What every packet takes.
+    latency: Duration,
     rules: Timeline<Vec<ResolvedRule>>,
     /// Names of the rules, in the scenario's order.
     pub rule_names: Vec<String>,
@@ -149,6 +151,7 @@ impl Paths {
         let hits = vec![0; rule_names.len()];
         Self {
             start: start.into(),
+            latency: Duration::ZERO,
             rules,
             rule_names,
             inner: RefCell::new(Inner {
@@ -162,7 +165,13 @@ impl Paths {
     /// Whether no rule of the run ever concerns anybody.
     #[must_use]
     pub fn are_open(&self) -> bool {
-        self.rules.0.iter().all(|(_, rules)| rules.is_empty())
+        self.latency.is_zero() && self.rules.0.iter().all(|(_, rules)| rules.is_empty())
+    }
+
+    /// The same paths, each longer by `latency`.
+    #[must_use]
+    pub fn with_latency(self, latency: Duration) -> Self {
+        Self { latency, ..self }
     }
 
     /// Whether a router answers a dial with an ICMP rejection now.
@@ -247,7 +256,7 @@ impl Paths {
     /// One attempt to cross the path from `src` to `dst` at `at`.
     fn passage(&self, src: SocketAddr, dst: SocketAddr, at: Instant) -> Passage {
         let mut inner = self.inner.borrow_mut();
-        let mut delay = Duration::ZERO;
+        let mut delay = self.latency;
         let rules = self.rules.at(self.start.until(at));
         for rule in rules.iter().filter(|rule| rule.covers(src, dst)) {
             match &rule.effect {

@@ -14,7 +14,6 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -26,6 +25,7 @@ use tokio::task::LocalSet;
 use tokio::time::{Instant, Sleep};
 use turmoil_net::{EnterGuard, KernelConfig, Net, Packet};
 
+use super::Stuck;
 use super::fabric::Sockets;
 use super::link::{Links, reset_for};
 use super::path::Fate;
@@ -34,26 +34,6 @@ use super::windows::{Answer, Windows};
 /// Turns of the tasks at one virtual instant after which the simulation is
 /// taken to be stuck: far more than any legitimate burst needs.
 const ROUNDS_AT_ONE_INSTANT: u64 = 2_000_000;
-
-/// A simulation that no longer moves: tasks keep waking each other at one
-/// virtual instant. Always a defect in firstlight.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stuck {
-    /// The virtual time at which it stopped moving.
-    pub at: Duration,
-}
-
-impl fmt::Display for Stuck {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "virtual time stands still at {:?}: tasks keep waking each other",
-            self.at
-        )
-    }
-}
-
-impl std::error::Error for Stuck {}
 
 /// What a simulation consists of when it starts.
 pub struct Setup {

@@ -77,12 +77,15 @@ pub struct Place {
 pub fn terrain(site: &Site) -> Rc<Terrain> {
     let (scenario, addresses) = (&site.scenario, &site.addresses);
     Rc::new(Terrain {
-        paths: Rc::new(Paths::new(
-            site.start,
-            paths::resolve(scenario, addresses),
-            brief::path_rules(scenario),
-            site.seed.stream("network"),
-        )),
+        paths: Rc::new(
+            Paths::new(
+                site.start,
+                paths::resolve(scenario, addresses),
+                brief::path_rules(scenario),
+                site.seed.stream("network"),
+            )
+            .with_latency(site.latency),
+        ),
         services: route_services(
             Rc::clone(&site.services),
             addresses.kubernetes_service,
@@ -136,7 +139,12 @@ pub(super) fn build(site: &Site, terrain: &Rc<Terrain>, engine: &mut dyn Engine)
     let pods = pods
         .map(|(index, ip)| {
             let ordinal = u32::try_from(index).map_or(u32::MAX, |index| index + 1);
-            builder.outlook(*ip, Some(names(site, ordinal)))
+            let place = builder.outlook(*ip, Some(names(site, ordinal)));
+            let server = &site.scenario.metrics_server;
+            if ordinal <= server.replicas && !server.host_network {
+                place.tasks.settle();
+            }
+            place
         })
         .collect();
     let table = site

@@ -50,6 +50,8 @@ pub struct Launcher {
     pub memory: Box<dyn Fn() -> Option<MemoryGauge>>,
     /// Called with the bytes in use once the node has too little memory left.
     pub node_low: Rc<dyn Fn(u64)>,
+    /// How long it takes until the node knows of an end.
+    pub notice: Duration,
     /// The run's seed.
     pub seed: Seed,
     /// Who is told.
@@ -66,15 +68,12 @@ impl ContainerRuntime for Launcher {
             killed: Cell::new(false),
             node_low: Rc::clone(&self.node_low),
         });
-        let environment = Environment {
+        let mut environment = Environment {
             host: host.clone(),
             version: self.version,
             cluster: Rc::new(InCluster(self.cluster.clone())),
             start_cost: self.draw_start_cost(restart),
-            pace: match self.quota {
-                Some(quota) => Rc::new(Rationed::new(quota, Rc::clone(&self.pace))),
-                None => Rc::clone(&self.pace),
-            },
+            pace: Rc::clone(&self.pace),
             observer: Rc::new(ProcessObserver {
                 host: self.host.name().to_owned(),
                 recorder: Rc::clone(&self.recorder),
@@ -83,10 +82,14 @@ impl ContainerRuntime for Launcher {
             shutdown: shutdown.clone(),
             server_key: ServerKey::Pkcs8Ed25519(self.server_key.clone()),
         };
-        let args = self.args.clone();
+        let (args, quota) = (self.args.clone(), self.quota);
         let observer = Rc::clone(&environment.observer);
         let (ended, end) = oneshot::channel();
         host.spawn(async move {
+            if let Some(quota) = quota {
+                // Its periods count on the clock of the machine that it is on.
+                environment.pace = Rc::new(Rationed::new(quota, environment.pace));
+            }
             let exit = process::run(&args, environment).await;
             log_standard_error(&*observer, &exit.stderr);
             let _ = ended.send(exit.code);
@@ -96,6 +99,7 @@ impl ContainerRuntime for Launcher {
             memory,
             tasks: host.tasks().clone(),
             shutdown,
+            notice: self.notice,
             end: RefCell::new(Some(end)),
         })
     }
@@ -163,6 +167,7 @@ struct Process {
     memory: Rc<OutOfMemory>,
     tasks: Tasks,
     shutdown: Shutdown,
+    notice: Duration,
     end: RefCell<Option<oneshot::Receiver<i32>>>,
 }
 
@@ -171,6 +176,7 @@ impl RunningContainer for Process {
         let end = self.end.take();
         let tasks = self.tasks.clone();
         let memory = Rc::clone(&self.memory);
+        let notice = self.notice;
         async move {
             let Some(end) = end else {
                 return std::future::pending().await;
@@ -196,6 +202,9 @@ impl RunningContainer for Process {
             };
             // Nothing of a process outlives it.
             tasks.kill();
+            if !notice.is_zero() {
+                tokio::time::sleep(notice).await;
+            }
             exit
         }
         .boxed_local()

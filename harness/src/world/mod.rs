@@ -65,6 +65,10 @@ pub struct Site {
     pub start: Moment,
     /// What right clocks show then.
     pub epoch: Timestamp,
+    /// What it takes from one machine to another, besides what the scenario
+    /// says: every packet, and word of a container's end, which runs in a pod's
+    /// network and not in its node's.
+    pub latency: Duration,
     /// Who has which address.
     pub addresses: addresses::Addresses,
     /// Who believes whom.
@@ -112,6 +116,7 @@ impl Site {
             seed,
             start,
             epoch,
+            latency: Duration::ZERO,
             trust: trust::Trust::new(seed, epoch, &addresses),
             addresses,
             store: Store::new(),

@@ -45,6 +45,7 @@ pub struct Factory {
     scenario: Scenario,
     seed: Seed,
     start: Moment,
+    latency: Duration,
     nodes: Vec<Under>,
     places: Vec<Place>,
     addresses: Vec<IpAddr>,
@@ -89,6 +90,7 @@ impl Factory {
             scenario: site.scenario.clone(),
             seed: site.seed,
             start: site.start,
+            latency: site.latency,
             nodes: nodes
                 .map(|(node, machine)| Under {
                     name: node.name.clone(),
@@ -173,6 +175,7 @@ impl Factory {
                 MemoryGauge::new(&scenario, ordinal, limit, free, start, Rc::clone(&weighed))
             }),
             node_low: self.node_low(ordinal, under),
+            notice: self.latency,
             seed: self.seed,
             recorder: Rc::clone(&self.recorder),
         }
@@ -261,6 +264,9 @@ impl PodFactory for Factory {
                 .as_ref()
                 .map(|probe| translate(probe, &mut random(&format!("probe-phase/{kind}"))))
         };
+        if !server.host_network {
+            self.places[ordinal as usize - 1].tasks.settle();
+        }
         let init = server.pod.init_containers.iter().enumerate();
         let own = self.addresses[ordinal as usize - 1];
         PodConfig {

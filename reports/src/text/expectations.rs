@@ -81,8 +81,12 @@ pub(super) fn reproduce(case: &Case, run: &RunJudgement, style: Style) -> String
 
 /// `firstlight run scenarios/pi.yaml --seed 7`, ready to paste.
 pub(super) fn command(subcommand: &str, case: &Case, seed: u64) -> String {
+    let engine = match &case.engine {
+        Some(engine) => format!(" --engine {engine}"),
+        None => String::new(),
+    };
     format!(
-        "firstlight {subcommand} {} --seed {seed}",
+        "firstlight {subcommand} {} --seed {seed}{engine}",
         quoted(&case.file)
     )
 }

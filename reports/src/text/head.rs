@@ -35,6 +35,9 @@ pub(super) fn head(case: &Case, run: &RunJudgement, style: Style) -> String {
         source.push_str(&format!(", preset {}", visible(&case.preset)));
     }
     source.push_str(&format!(", metrics-server {}", visible(&case.version)));
+    if let Some(engine) = &case.engine {
+        source.push_str(&format!(", simulated by {}", visible(engine)));
+    }
     if let Some(subject) = &case.subject {
         source.push_str(&format!("\nin real time, judged: {}", visible(subject)));
     }
