@@ -36,6 +36,21 @@ where
     F: Future<Output = ()> + 'static,
     G: FnOnce(SimulatedNetwork, Instant, Log) -> F + 'static,
 {
+    converse_beside(rules, |_| std::future::ready(()), client)
+}
+
+/// The same beside another program on the server's machine.
+fn converse_beside<F, G, P, Q>(
+    rules: Rules,
+    other: Q,
+    client: G,
+) -> (Vec<String>, Vec<(String, u64)>)
+where
+    F: Future<Output = ()> + 'static,
+    G: FnOnce(SimulatedNetwork, Instant, Log) -> F + 'static,
+    P: Future<Output = ()> + 'static,
+    Q: FnOnce(SimulatedNetwork) -> P + 'static,
+{
     let log = Log::default();
     let written = Rc::clone(&log);
     let totals = Rc::new(RefCell::new(Vec::new()));
@@ -58,6 +73,7 @@ where
             start: Box::new(move || {
                 let tasks = Tasks::new();
                 tasks.spawn(sink(for_server.clone()));
+                tasks.spawn(other(for_server.clone()));
                 tasks.spawn(echo(for_server, tasks.clone()));
                 tasks.spawn(client(for_client, start, written));
             }),
@@ -332,6 +348,45 @@ fn bulk_data_crosses_without_anybody_stalling() {
         });
         assert_eq!(log, ["Ok(Ok(1)) at 500ms"], "{receiver}");
     }
+}
+
+/// Goal: a process that starts again gets its port, as with `SO_REUSEADDR`,
+/// although its peers never hear that its predecessor's connections are closed;
+/// but not while somebody listens there. Method: a path that drops what the
+/// process sends from before its end on.
+#[test]
+fn connections_that_are_being_closed_do_not_hold_their_port() {
+    let drops = ResolvedRule {
+        port: None,
+        ..rule(PathEffect::Drop)
+    };
+    let here = SocketAddr::new(CLIENT, PORT);
+    let call = move |network: SimulatedNetwork| async move {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let _connection = network.dial(here).await.expect("listening");
+        std::future::pending::<()>().await;
+    };
+    let rules = vec![(NOW, vec![]), (Duration::from_secs(1), vec![drops])];
+    let (log, _) = converse_beside(rules, call, move |network, start, log| async move {
+        let say = |what: String| {
+            log.borrow_mut()
+                .push(format!("{what} at {:?}", start.elapsed()))
+        };
+        let process = Tasks::new();
+        let mut listener = network.listen(here).await.expect("nobody holds the port");
+        process.spawn(async move {
+            let _connection = listener.accept().await.expect("a connection");
+            std::future::pending::<()>().await;
+        });
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let taken = network.listen(here).await;
+        say(format!("{:?}", taken.err().map(|error| error.kind())));
+        process.kill();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let again = network.listen(here).await;
+        say(format!("{:?}", again.err().map(|error| error.kind())));
+    });
+    assert_eq!(log, ["Some(AddrInUse) at 2s", "None at 3s"]);
 }
 
 #[test]

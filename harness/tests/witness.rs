@@ -51,13 +51,6 @@ const TICKS_OF_SEVERAL: u32 = 10;
 /// end, on a full second, would be cut off on one engine and not on the other.
 const AFTERWARDS: Duration = Duration::from_millis(500);
 
-/// Scenarios for which the witness has found the virtual engine wrong, once
-/// packets take time. A connection that is being closed when a machine goes
-/// down holds its port until the machine is back and the lost FIN has come
-/// again; turmoil-net knows no `SO_REUSEADDR`, so that whoever listens there
-/// next is refused the port. On turmoil, as on Linux, the port is free.
-const WRONG: [&str; 1] = ["nodes/home-reboots.yaml"];
-
 fn main() {
     let root = PathBuf::from(SCENARIOS);
     let mut small: Vec<(Duration, PathBuf)> =
@@ -77,12 +70,7 @@ fn main() {
     trials.extend(small.into_iter().map(|(_, file)| {
         let name = file.strip_prefix(&root).unwrap_or(&file);
         let name = name.display().to_string();
-        let wrong = WRONG.contains(&&*name);
-        Trial::test(name, move || match (wrong, check(&file)) {
-            (false, checked) => checked,
-            (true, Err(_)) => Ok(()),
-            (true, Ok(())) => Err("the engines agree by now: take it off the list".into()),
-        })
+        Trial::test(name, move || check(&file))
     }));
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }

@@ -4,7 +4,7 @@
 //! every drop below makes its own host current first, so that streams may be
 //! handed to any task.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -15,12 +15,13 @@ use std::task::{Context, Poll};
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use seam::{BoxListener, BoxStream, Listener, LookupError, Network};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
 use turmoil_net::shim::tokio::net::{TcpListener, TcpStream};
-use turmoil_net::{HostId, Net};
+use turmoil_net::{HostId, Net, Packet};
 
 use super::path::Paths;
 use super::terrain::{ServiceRoute, Terrain};
-use super::{Engine, virtual_time};
+use super::{Engine, reuse, virtual_time};
 
 /// What all machines of one simulation share.
 pub struct Fabric {
@@ -41,6 +42,10 @@ pub struct Sockets {
     pub used: Cell<bool>,
     /// Whether some sender waits for its peer to take more.
     pub held_up: Cell<bool>,
+    /// Packets that make machines forget connections, on no path.
+    pub resets: RefCell<Vec<Packet>>,
+    /// Told when they have done so.
+    pub forgotten: Notify,
     /// Whether acknowledgements may wait for the next packet that matters: no
     /// path rule ever asks when one is sent.
     acknowledges_late: bool,
@@ -54,6 +59,8 @@ impl Sockets {
             alive: Cell::new(true),
             used: Cell::new(true),
             held_up: Cell::new(false),
+            resets: RefCell::default(),
+            forgotten: Notify::new(),
             acknowledges_late: paths.are_open(),
         }
     }
@@ -157,6 +164,31 @@ impl SimulatedNetwork {
         }
     }
 
+    fn bind(
+        &self,
+        address: SocketAddr,
+    ) -> OnHost<LocalBoxFuture<'static, io::Result<TcpListener>>> {
+        OnHost {
+            host: self.host,
+            sockets: Rc::clone(&self.fabric.sockets),
+            future: Some(TcpListener::bind(address).boxed_local()),
+        }
+    }
+
+    /// Frees a port from connections that are being closed. Returns whether
+    /// there were any.
+    async fn forget_closing(&self, port: u16) -> bool {
+        let sockets = &self.fabric.sockets;
+        let resets = reuse::forget_closing(self.ip, port);
+        if resets.is_empty() {
+            return false;
+        }
+        sockets.resets.borrow_mut().extend(resets);
+        sockets.used.set(true);
+        sockets.forgotten.notified().await;
+        true
+    }
+
     fn adopt(&self, stream: TcpStream, peer: IpAddr) -> BoxStream {
         Box::new(SimulatedStream {
             stream: Some(stream),
@@ -202,12 +234,13 @@ impl Network for SimulatedNetwork {
             false => address,
         };
         async move {
-            let bind = OnHost {
-                host: network.host,
-                sockets: Rc::clone(&network.fabric.sockets),
-                future: Some(TcpListener::bind(address).boxed_local()),
-            };
-            let listener = bind.await?;
+            let in_use =
+                |result: &io::Result<_>| matches!(result, Err(e) if e.kind() == io::ErrorKind::AddrInUse);
+            let mut bound = network.bind(address).await;
+            if in_use(&bound) && network.forget_closing(address.port()).await {
+                bound = network.bind(address).await;
+            }
+            let listener = bound?;
             network.fabric.sockets.enter(network.host);
             let address = listener.local_addr()?;
             Ok(Box::new(SimulatedListener {

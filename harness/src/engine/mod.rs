@@ -12,6 +12,7 @@
 //!
 //! - [`link`]: what the network does to each packet;
 //! - [`windows`]: which packets are answered;
+//! - [`reuse`]: connections that are being closed do not hold their port;
 //! - [`tls`]: TLS without secrets;
 //! - [`fabric`]: simulated TCP as a [`seam::Network`];
 //! - [`virtual_time`]: the event loop on a paused clock.
@@ -33,6 +34,7 @@ pub mod link;
 pub mod live;
 pub mod memory_files;
 pub mod path;
+pub mod reuse;
 pub mod terrain;
 pub mod tls;
 pub mod turmoil;

@@ -227,7 +227,15 @@ impl EventLoop<'_> {
         if !self.sockets.used.take() {
             return;
         }
+        let resets = self.sockets.resets.take();
+        let forgets = !resets.is_empty();
+        for reset in resets {
+            self.guard.deliver(reset);
+        }
         self.guard.egress_all(&mut self.sent);
+        if forgets {
+            self.sockets.forgotten.notify_waiters();
+        }
         for packet in self.sent.drain(..) {
             self.windows.sent(&packet);
             let (packet, at) = match self.links.fate(&packet) {
