@@ -225,6 +225,8 @@ pub mod setting {
     pub const REPLICAS: &str = "replicas";
     /// What the scenario itself does to the process.
     pub const ACTIONS: &str = "actions";
+    /// What the process takes up, and how much it may.
+    pub const MEMORY: &str = "memory";
     /// The list of nodes.
     pub const NODES: &str = "nodes";
 

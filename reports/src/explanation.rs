@@ -312,6 +312,10 @@ impl Grounds<'_> {
         let end = life.ended.expect("it has ended");
         match end.killed_by {
             Some(probe @ ("liveness" | "startup")) => vec![self.killed(probe, &lives)],
+            Some("eviction") => {
+                let what = "its node ran out of memory and evicted the pod".to_owned();
+                vec![cause(what, self.case.setting(setting::MEMORY))]
+            }
             Some(_) => {
                 let what = format!("the scenario ended the process (exit {})", end.code);
                 vec![cause(what, self.case.setting(setting::ACTIONS))]

@@ -384,6 +384,15 @@ impl State {
                 }
                 "nodes" => {
                     for node in entry.value.entries() {
+                        if node.value.is_null() {
+                            decoder.note(Diagnostic::at(
+                                Code::CannotChange,
+                                Item::of(node).key_span(),
+                                format!("`{}` cannot be taken away by a change", node.key),
+                                "write when it leaves at the node itself: `leavesAt: 50s`",
+                            ));
+                            continue;
+                        }
                         for index in self.fleet.meant_by(decoder, Item::of(node)) {
                             self.fleet.refine(index, &node.value);
                             touched.push(index);

@@ -172,6 +172,16 @@ fn path_rule(
         decoder.time(item, until)
     });
     let lasts = object.optional(decoder, "duration", Decoder::duration);
+    if lasts == Some(Some(Duration::ZERO))
+        && let Some(item) = object.item("duration")
+    {
+        decoder.note(Diagnostic::at(
+            Code::Contradiction,
+            item.span(),
+            "the rule begins and ends at the same instant",
+            "write how long it holds, such as `30s`, or leave `duration` out",
+        ));
+    }
     if let (Some([from]), Some([to])) = (from.as_deref(), to.as_deref())
         && from == to
         && !matches!(from, Party::AllNodes)

@@ -103,6 +103,7 @@ fn config(scenario: &Scenario, host: &Host) -> DeploymentConfig {
         anti_affinity: server.anti_affinity,
         nodes,
         first_choice,
+        bound_before: server.pod.created_at.is_zero(),
         write_latency: uniform(host, "deployment-write", millis(3), millis(7)),
     }
 }

@@ -119,6 +119,10 @@ impl Network for Outlook {
                     return network.dial(address).await;
                 }
             };
+            // A machine with addresses of one family has no route to the other.
+            if reached.is_ipv4() != ip.is_ipv4() {
+                return Err(io::ErrorKind::NetworkUnreachable.into());
+            }
             if let Some(barrier) = surroundings.terrain.paths.barrier(ip, reached) {
                 return surroundings.proxies.meet(barrier, reached).await;
             }

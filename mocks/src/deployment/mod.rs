@@ -76,6 +76,9 @@ pub struct DeploymentConfig {
     /// How many of [`DeploymentConfig::nodes`], from the first, the pods of
     /// the beginning may be bound to.
     pub first_choice: usize,
+    /// Whether the pods of the beginning were bound before anybody looks:
+    /// before their nodes could be found wanting.
+    pub bound_before: bool,
     /// What a write to the API server costs a controller.
     pub write_latency: Sampler,
 }

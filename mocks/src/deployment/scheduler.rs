@@ -109,8 +109,8 @@ impl Shared {
         Err(explain(known, &refusals))
     }
 
-    /// Why the node does not do. A pod of the beginning was bound before its
-    /// node could be found wanting.
+    /// Why the node does not do. A pod of the beginning may have been bound
+    /// before its node could be found wanting.
     fn refusal(&self, member: &Member, node: &str, object: &Value, first: bool) -> Option<Refusal> {
         let others = self.members.borrow();
         let here = || {
@@ -134,7 +134,8 @@ impl Shared {
         }
         let tainted = object["spec"]["taints"].as_array();
         let tainted = tainted.is_some_and(|taints| !taints.is_empty());
-        (!first && (tainted || !is_ready(object))).then_some(Refusal::Taint)
+        let bound_before = first && self.config.bound_before;
+        (!bound_before && (tainted || !is_ready(object))).then_some(Refusal::Taint)
     }
 }
 

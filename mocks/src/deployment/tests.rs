@@ -127,6 +127,7 @@ impl World {
             anti_affinity: false,
             nodes: nodes.iter().map(|&node| node.to_owned()).collect(),
             first_choice: nodes.len(),
+            bound_before: true,
             write_latency: millis(5),
         };
         adjust(&mut config);

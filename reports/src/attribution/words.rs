@@ -105,6 +105,10 @@ fn attempt(
             format!("{starts} killed by the startup probe"),
             setting::STARTUP_FAILURES,
         ),
+        Some("eviction") => (
+            format!("{starts} ended by an eviction for lack of memory"),
+            setting::MEMORY,
+        ),
         Some(_) => (format!("{starts} ended by the scenario"), setting::ACTIONS),
         None => {
             let what = format!("{starts} ended with exit {code}{because}");
