@@ -11,12 +11,31 @@ use super::model::MetricsServer;
 use super::node::Decoded;
 use super::tree::Node;
 
-/// Addresses belong to one node, pods run on one node.
+/// The most pods that Kubernetes supports in a cluster.
+///
+/// Source: Kubernetes documentation, "Considerations for large clusters".
+const MOST_PODS: usize = 150_000;
+
+/// Addresses belong to one node, pods run on one node, and there are only so
+/// many.
 pub(crate) fn check_nodes(
     decoder: &mut Decoder,
     fleet: &Fleet,
     nodes: &[Vec<(Duration, Decoded)>],
 ) {
+    let first = |node: &Vec<(Duration, Decoded)>| node.first().map_or(0, |(_, it)| it.pods.len());
+    let together: usize = nodes.iter().map(first).sum();
+    if let (true, [member, ..]) = (together > MOST_PODS, fleet.members()) {
+        let message = format!("{together} pods are more than the {MOST_PODS} of a large cluster");
+        let help = "lower `pods`, or the `count` of nodes";
+        decoder.note(Diagnostic::at(
+            Code::BadNumber,
+            member.key_span,
+            message,
+            help,
+        ));
+        return;
+    }
     let mut addresses = BTreeMap::new();
     let mut pods = BTreeMap::new();
     for (member, node) in fleet.members().iter().zip(nodes) {

@@ -44,7 +44,7 @@ static PATH_RULE: Shape = Shape::new(
             "port",
             PORT,
             "10250",
-            "Only connections to this port. Missing: all.",
+            "Only connections to this port: that of the pod or kubelet, for a Service is resolved before a packet is sent. Missing: everything that `from` sends to `to`, also its replies to connections from there, which a stateful firewall would let pass.",
         ),
         Key::required("effect", EFFECT, "drop", "What happens to the traffic."),
         Key::optional(

@@ -21,7 +21,10 @@ pub(crate) const VERDICTS: [Word; 11] = [
         "ready, and no answer through the API server",
     ),
     ("NOT_READY", "never ready within the run"),
-    ("FLAPPING", "ready, and unready again by itself"),
+    (
+        "FLAPPING",
+        "ready, and unready again by itself; or a node served, lost and served again",
+    ),
     (
         "LIVENESS_LOOP",
         "restarted again and again by its liveness probe",

@@ -59,6 +59,8 @@ async fn end(shared: &Shared, ended: Option<Ended>, delays: &mut Delays) {
     match shared.ending.end() {
         Some(End::Evicted(message)) => {
             notice(ended);
+            // Source: `pkg/kubelet/eviction/eviction_manager.go evictPod`.
+            shared.events.warning("Evicted", message.clone());
             shared.belief.evicted(message, shared.node.now());
         }
         Some(End::Deleted) => {

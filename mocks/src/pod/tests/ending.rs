@@ -89,6 +89,8 @@ fn an_evicted_pod_is_killed_at_once_and_stays_as_failed() {
         let status = &world.object()["status"];
         assert_eq!(status["phase"], "Failed");
         assert_eq!(status["reason"], "Evicted");
+        let told = (20_000, "The node was low on resource: memory.".to_owned());
+        assert_eq!(world.messages("Evicted"), [told]);
         assert_eq!(world.starts(), [0]);
     });
 }
