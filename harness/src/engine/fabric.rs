@@ -20,7 +20,8 @@ use turmoil_net::shim::tokio::net::{TcpListener, TcpStream};
 use turmoil_net::{HostId, Net, Packet};
 
 use super::path::Paths;
-use super::terrain::{ServiceRoute, Terrain};
+use super::terrain::Terrain;
+use super::windows::Windows;
 use super::{Engine, reuse, virtual_time};
 
 /// What all machines of one simulation share.
@@ -40,8 +41,8 @@ pub struct Sockets {
     /// Set by every call on a socket after which there may be packets to send.
     /// Asking every socket for its packets is what costs most with many nodes.
     pub used: Cell<bool>,
-    /// Whether some sender waits for its peer to take more.
-    pub held_up: Cell<bool>,
+    /// Which senders wait for their peers to take more.
+    pub windows: RefCell<Windows>,
     /// Packets that make machines forget connections, on no path.
     pub resets: RefCell<Vec<Packet>>,
     /// Told when they have done so.
@@ -58,7 +59,7 @@ impl Sockets {
         Self {
             alive: Cell::new(true),
             used: Cell::new(true),
-            held_up: Cell::new(false),
+            windows: RefCell::default(),
             resets: RefCell::default(),
             forgotten: Notify::new(),
             acknowledges_late: paths.are_open(),
@@ -67,7 +68,7 @@ impl Sockets {
 
     /// An acknowledgement is there to be sent.
     pub fn acknowledged(&self) {
-        if !self.acknowledges_late || self.held_up.get() {
+        if !self.acknowledges_late || self.windows.borrow().hold_up() {
             self.used.set(true);
         }
     }
@@ -208,15 +209,8 @@ impl Network for SimulatedNetwork {
         );
         let network = self.clone();
         async move {
-            let address = match (network.fabric.terrain.services)(address) {
-                ServiceRoute::Direct => address,
-                ServiceRoute::Endpoint(endpoint) => endpoint,
-                ServiceRoute::Refused => return Err(io::ErrorKind::ConnectionRefused.into()),
-                ServiceRoute::Unknown => std::future::pending().await,
-            };
-            if network.fabric.terrain.paths.rejects(network.ip, address) {
-                return Err(io::ErrorKind::HostUnreachable.into());
-            }
+            let terrain = &network.fabric.terrain;
+            let address = terrain.reach(network.ip, address).await?;
             let connect = OnHost {
                 host: network.host,
                 sockets: Rc::clone(&network.fabric.sockets),

@@ -1,6 +1,7 @@
 //! What the machines of one world share, whatever engine runs them.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
@@ -21,6 +22,27 @@ pub struct Terrain {
 }
 
 impl Terrain {
+    /// Where a dial from `ip` leads; for ever pending where its packets vanish
+    /// before any path.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) from a service
+    /// without endpoints, [`HostUnreachable`](io::ErrorKind::HostUnreachable)
+    /// where a rule rejects.
+    pub async fn reach(&self, ip: IpAddr, address: SocketAddr) -> io::Result<SocketAddr> {
+        let address = match (self.services)(address) {
+            ServiceRoute::Direct => address,
+            ServiceRoute::Endpoint(endpoint) => endpoint,
+            ServiceRoute::Refused => return Err(io::ErrorKind::ConnectionRefused.into()),
+            ServiceRoute::Unknown => std::future::pending().await,
+        };
+        match self.paths.rejects(ip, address) {
+            true => Err(io::ErrorKind::HostUnreachable.into()),
+            false => Ok(address),
+        }
+    }
+
     /// Resolves a name as the cluster's name server does.
     ///
     /// # Errors

@@ -29,7 +29,7 @@ use super::Stuck;
 use super::fabric::Sockets;
 use super::link::{Links, reset_for};
 use super::path::Fate;
-use super::windows::{Answer, Windows};
+use super::windows::Answer;
 
 /// Turns of the tasks at one virtual instant after which the simulation is
 /// taken to be stuck: far more than any legitimate burst needs.
@@ -98,7 +98,6 @@ pub fn run(until: Duration, setup: impl FnOnce(Instant) -> Setup) -> Result<(), 
             start,
             on_the_way: BinaryHeap::new(),
             sent: Vec::new(),
-            windows: Windows::default(),
             sequence: 0,
             next_arrival: Box::pin(tokio::time::sleep_until(start)),
             end: Box::pin(tokio::time::sleep_until(start + until)),
@@ -124,7 +123,6 @@ struct EventLoop<'a> {
     start: Instant,
     on_the_way: BinaryHeap<Reverse<Arrival>>,
     sent: Vec<Packet>,
-    windows: Windows,
     sequence: u64,
     next_arrival: Pin<Box<Sleep>>,
     end: Pin<Box<Sleep>>,
@@ -237,7 +235,7 @@ impl EventLoop<'_> {
             self.sockets.forgotten.notify_waiters();
         }
         for packet in self.sent.drain(..) {
-            self.windows.sent(&packet);
+            self.sockets.windows.borrow_mut().sent(&packet);
             let (packet, at) = match self.links.fate(&packet) {
                 Fate::Arrives(at) => (packet, at),
                 Fate::Lost => continue,
@@ -254,7 +252,6 @@ impl EventLoop<'_> {
                 packet,
             }));
         }
-        self.sockets.held_up.set(self.windows.hold_up());
     }
 
     /// Delivers what is due. Returns whether anything was.
@@ -266,7 +263,8 @@ impl EventLoop<'_> {
             .is_some_and(|Reverse(next)| next.at <= self.instant)
         {
             let Reverse(arrival) = self.on_the_way.pop().expect("peeked");
-            match self.windows.arrives(&arrival.packet) {
+            let answer = self.sockets.windows.borrow_mut().arrives(&arrival.packet);
+            match answer {
                 Answer::None => {}
                 Answer::Acknowledgement => self.sockets.acknowledged(),
                 Answer::More => self.sockets.used.set(true),
@@ -274,7 +272,6 @@ impl EventLoop<'_> {
             self.guard.deliver(arrival.packet);
             any = true;
         }
-        self.sockets.held_up.set(self.windows.hold_up());
         any
     }
 }

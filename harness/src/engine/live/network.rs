@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep_until};
 use super::addresses::AddressBook;
 use super::relay;
 use crate::engine::path::{Fate, Paths, Segment};
-use crate::engine::terrain::{ServiceRoute, Terrain};
+use crate::engine::terrain::Terrain;
 
 /// Connections that the operating system completes before anyone accepts.
 const BACKLOG: u32 = 1_024;
@@ -115,15 +115,7 @@ impl Network for LiveNetwork {
         let network = self.clone();
         async move {
             let terrain = &network.shared.terrain;
-            let address = match (terrain.services)(address) {
-                ServiceRoute::Direct => address,
-                ServiceRoute::Endpoint(endpoint) => endpoint,
-                ServiceRoute::Refused => return Err(io::ErrorKind::ConnectionRefused.into()),
-                ServiceRoute::Unknown => std::future::pending().await,
-            };
-            if terrain.paths.rejects(network.ip, address) {
-                return Err(io::ErrorKind::HostUnreachable.into());
-            }
+            let address = terrain.reach(network.ip, address).await?;
             if !terrain.paths.concern(network.ip, address) {
                 return Ok(Box::new(network.connect(address).await?) as BoxStream);
             }

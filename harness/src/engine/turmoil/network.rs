@@ -25,7 +25,7 @@ use super::TICK;
 use super::lane::Ruled;
 use super::loopback::{Arrival, Loopback};
 use crate::engine::path::{Fate, Segment};
-use crate::engine::terrain::{ServiceRoute, Terrain};
+use crate::engine::terrain::Terrain;
 
 /// The second and the third segment of a handshake.
 const SYN_ACK: &[u8] = b"2";
@@ -131,15 +131,7 @@ impl Network for TurmoilNetwork {
         let network = self.clone();
         async move {
             let terrain = &network.shared.terrain;
-            let address = match (terrain.services)(address) {
-                ServiceRoute::Direct => address,
-                ServiceRoute::Endpoint(endpoint) => endpoint,
-                ServiceRoute::Refused => return Err(io::ErrorKind::ConnectionRefused.into()),
-                ServiceRoute::Unknown => pending().await,
-            };
-            if terrain.paths.rejects(network.ip, address) {
-                return Err(io::ErrorKind::HostUnreachable.into());
-            }
+            let address = terrain.reach(network.ip, address).await?;
             if address.ip() == network.ip {
                 return network.shared.loopback.dial(address);
             }
