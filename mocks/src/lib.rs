@@ -44,3 +44,4 @@ pub mod pod;
 pub mod script;
 pub mod store;
 pub mod tls;
+mod token_bucket;

@@ -14,10 +14,10 @@ use super::check;
 use super::proxy::Proxy;
 use super::queue::WorkQueue;
 use super::resolve::precheck;
-use super::throttle::Throttle;
 use crate::apiserver::responsive;
 use crate::event::{Event, Observer, Outcome};
 use crate::store::Watch;
+use crate::token_bucket::TokenBucket;
 
 /// Every known APIService is looked at again this often.
 ///
@@ -31,10 +31,12 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_
 /// Source: `kube-aggregator/pkg/apiserver/apiserver.go`, `Run(5, …)`.
 const WORKERS: usize = 5;
 
-/// What the API server's client of itself may ask per second, and at once.
+/// How often the API server's client of itself may ask: 50 times a second, and
+/// so many times at once.
 ///
 /// Source: apiserver `pkg/server/config_selfclient.go NewLoopbackClientConfig`.
-const QPS: (u32, u32) = (50, 100);
+const INTERVAL: Duration = Duration::from_millis(20);
+const BURST: u32 = 100;
 
 /// The discovery check failed, or somebody else was faster to write: look again
 /// after a back-off. Other failed checks wait for an event or the resync.
@@ -44,7 +46,7 @@ struct Controller {
     context: Rc<Context>,
     proxy: Rc<Proxy>,
     queue: WorkQueue,
-    writes: Throttle,
+    writes: TokenBucket,
     /// Those whose last check passed: their connections are open.
     passed: RefCell<BTreeSet<String>>,
 }
@@ -55,7 +57,7 @@ pub(super) fn start(context: &Rc<Context>, proxy: &Rc<Proxy>, first_resync: Dura
         context: Rc::clone(context),
         proxy: Rc::clone(proxy),
         queue: WorkQueue::new(BACKOFF.0, BACKOFF.1),
-        writes: Throttle::new(QPS.0, QPS.1),
+        writes: TokenBucket::new(INTERVAL, BURST),
         passed: RefCell::default(),
     });
     let process = &context.process;
@@ -190,7 +192,7 @@ impl Controller {
         if with_condition(seen, condition, process.now()).is_none() {
             return Ok(());
         }
-        self.writes.pass().await;
+        self.writes.take().await;
         let datastore = (self.context.behaviour.current().write_latency)();
         tokio::time::sleep((self.context.config.timing.write)() + datastore).await;
         responsive(&self.context.behaviour).await;

@@ -102,10 +102,8 @@ async fn attempt(context: &Context, proxy: &Proxy, api: &ApiService) -> Result<u
         ..OutgoingRequest::get(&super::proxy::target(address, &api.service), path)
     };
     let answer = timeout(TIMEOUT, client.send(request)).await;
-    match &answer {
-        Ok(Ok(response)) => context.met(Outcome::Status(response.status.as_u16())),
-        Ok(Err(error)) => context.met(error.outcome),
-        Err(_) => {}
+    if let Ok(answer) = &answer {
+        context.met(answer);
     }
     let result = match answer {
         Err(_) => Err(failing(

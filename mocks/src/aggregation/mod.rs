@@ -11,8 +11,7 @@
 //! - `registration`: from objects to routes;
 //! - `proxy`: requests to the backend;
 //! - `discovery`: what clients learn of the API;
-//! - `queue`: the work queue of all three controllers; `throttle`: how often
-//!   they may write.
+//! - `queue`: the work queue of all three controllers.
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
@@ -23,6 +22,7 @@ use seam::{Host, Random};
 
 use crate::apiserver::{Behaviour, Sampler, responsive, uniform};
 use crate::event::{Event, Met, Outcome, Recorder};
+use crate::http_client::{ClientError, IncomingResponse};
 use crate::pki::Identity;
 use crate::script::Script;
 use crate::store::Store;
@@ -37,7 +37,6 @@ mod registration;
 mod resolve;
 #[cfg(test)]
 mod tests;
-mod throttle;
 
 pub(crate) use discovery::Manager as DiscoveryManager;
 pub(crate) use proxy::Forward;
@@ -130,12 +129,11 @@ impl Context {
         self.recorder.record(self.process.name(), event);
     }
 
-    /// Tells what a request to a backend that came to `outcome` has met.
-    fn met(&self, outcome: Outcome) {
-        let (verified, shown) = match outcome {
-            Outcome::Status(_) => (true, true),
-            Outcome::Tls => (true, false),
-            _ => (false, false),
+    /// Tells what a request to a backend has met.
+    fn met(&self, answer: &Result<IncomingResponse, ClientError>) {
+        let (verified, shown) = match answer {
+            Ok(_) => (true, true),
+            Err(error) => (error.outcome == Outcome::Tls, false),
         };
         if verified {
             self.record(Event::Met(Met::CaBundle));

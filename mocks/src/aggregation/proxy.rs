@@ -18,7 +18,6 @@ use tokio::time::timeout;
 use super::Context;
 use super::api_service::{ApiService, ServiceRef, Trust};
 use crate::apiserver::User;
-use crate::event::Outcome;
 use crate::http_client::{Client, IncomingResponse, OutgoingRequest, Settings, Stage, Target};
 use crate::http_server::Response;
 use crate::pki::Identity;
@@ -136,10 +135,7 @@ impl Proxy {
                 Err(_) => return unreachable("context deadline exceeded"),
             },
         };
-        match &answer {
-            Ok(response) => self.context.met(Outcome::Status(response.status.as_u16())),
-            Err(error) => self.context.met(error.outcome),
-        }
+        self.context.met(&answer);
         match answer {
             Ok(response) => relay(response),
             Err(error) if error.stage == Stage::Headers => unreachable(&error.text),

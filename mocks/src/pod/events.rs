@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use crate::event::{Event, Recorder};
 use crate::event_objects::{EventObjects, Occurrence};
+use crate::token_bucket::TokenBucket;
 
 /// Events of one source, object and type that may pass at once.
 /// Source: `client-go/tools/record/events_cache.go defaultSpamBurst`.
@@ -62,7 +61,7 @@ pub(crate) struct EventLog {
     host: String,
     recorder: Rc<dyn Recorder>,
     objects: EventObjects,
-    buckets: RefCell<BTreeMap<(&'static str, Severity), Bucket>>,
+    buckets: RefCell<BTreeMap<(&'static str, Severity), TokenBucket>>,
 }
 
 impl EventLog {
@@ -85,13 +84,12 @@ impl EventLog {
         reason: &'static str,
         message: String,
     ) {
-        let now = Instant::now();
         let passes = self
             .buckets
             .borrow_mut()
             .entry((source, severity))
-            .or_insert_with(|| Bucket::full(now))
-            .take(now);
+            .or_insert_with(|| TokenBucket::new(REFILL, BURST))
+            .try_take();
         let kind = severity.name();
         let field_path = match CONTAINER_REASONS.contains(&reason) {
             true => CONTAINER.to_owned(),
@@ -123,36 +121,6 @@ impl EventLog {
     /// A Warning of the kubelet.
     pub(crate) fn warning(&self, reason: &'static str, message: impl Into<String>) {
         self.record(KUBELET, Severity::Warning, reason, message.into());
-    }
-}
-
-/// A token bucket, in units of time.
-struct Bucket {
-    level: Duration,
-    updated: Instant,
-}
-
-impl Bucket {
-    const CAPACITY: Duration = REFILL.saturating_mul(BURST);
-
-    fn full(now: Instant) -> Self {
-        Self {
-            level: Self::CAPACITY,
-            updated: now,
-        }
-    }
-
-    fn take(&mut self, now: Instant) -> bool {
-        let gained = now.duration_since(self.updated);
-        self.level = (self.level + gained).min(Self::CAPACITY);
-        self.updated = now;
-        match self.level.checked_sub(REFILL) {
-            Some(rest) => {
-                self.level = rest;
-                true
-            }
-            None => false,
-        }
     }
 }
 
