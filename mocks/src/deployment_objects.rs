@@ -20,7 +20,7 @@ use crate::apiserver::objects::rfc3339;
 use crate::apiserver::{Behaviour, serving};
 use crate::event_objects::{EventObjects, Involved, Occurrence};
 use crate::script::Script;
-use crate::store::Store;
+use crate::store::{Store, bears};
 
 /// A Deployment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,11 +68,7 @@ impl Controller {
     /// Whether a pod with this `metadata` is one of the Deployment's.
     fn selects(&self, metadata: &Value) -> bool {
         metadata["namespace"] == self.config.namespace.as_str()
-            && self
-                .config
-                .selector
-                .iter()
-                .all(|(key, value)| metadata["labels"][key] == value.as_str())
+            && bears(metadata, &self.config.selector)
     }
 
     fn sync(&self) {

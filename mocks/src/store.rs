@@ -381,6 +381,12 @@ impl Change {
     }
 }
 
+/// Whether an object with this `metadata` bears all these labels.
+pub(crate) fn bears(metadata: &Value, labels: &[(String, String)]) -> bool {
+    let borne = &metadata["labels"];
+    labels.iter().all(|(key, value)| borne[key] == **value)
+}
+
 /// An object's key within its resource, ordered as etcd orders them.
 pub(crate) fn key(namespace: Option<&str>, name: &str) -> String {
     match namespace {

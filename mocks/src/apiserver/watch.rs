@@ -297,10 +297,10 @@ impl Form {
     }
 
     fn write_change(&mut self, out: &mut Vec<u8>, change: &Change) {
-        let selects = |object: &Stored| self.selector.matches(object);
-        let was = change.previous.as_deref().is_some_and(selects);
+        let before = change.previous.as_deref();
+        let was = before.is_some_and(|before| self.selector.matches(before));
         let gone = change.kind == ChangeKind::Deleted;
-        let is = !gone && selects(&change.stored);
+        let is = !gone && self.selector.matches(&change.stored);
         let event = match (was, is) {
             (false, true) => "ADDED",
             (true, true) => "MODIFIED",
@@ -313,8 +313,7 @@ impl Form {
         } else {
             // To this watcher the object is gone: it sees its last state that
             // was selected, under the version of the change.
-            let last = change.previous.as_deref();
-            let mut last = last.map_or(Value::Null, |last| last.value().clone());
+            let mut last = before.map_or(Value::Null, |before| before.value().clone());
             last["metadata"]["resourceVersion"] = json!(change.resource_version.to_string());
             self.write_object(out, &Stored::new(last));
         }

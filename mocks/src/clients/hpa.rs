@@ -18,7 +18,7 @@ use super::{ApiAccess, Timetable};
 use crate::event::{Event, Observer, Outcome, Recorder};
 use crate::event_objects::{EventObjects, Involved};
 use crate::pod::events::{EventLog, Severity};
-use crate::store::Store;
+use crate::store::{Store, bears};
 
 const USER_AGENT: &str = "kube-controller-manager/v1.36.0 (linux/amd64) kubernetes/0000000/\
                           system:serviceaccount:kube-system:horizontal-pod-autoscaler";
@@ -163,7 +163,7 @@ fn evaluate(
 ) -> Result<(), String> {
     let mut metrics =
         metrics.ok_or_else(|| unavailable("no metrics returned from resource metrics API"))?;
-    let pods = store.select("pods", &target.namespace, |pod| selects(target, pod));
+    let pods = store.select("pods", &target.namespace, |pod| bears(pod, &target.labels));
     if pods.is_empty() {
         return Err("no pods returned by selector while calculating replica count".to_owned());
     }
@@ -172,15 +172,6 @@ fn evaluate(
         true => Err("did not receive metrics for targeted pods (pods might be unready)".to_owned()),
         false => Ok(()),
     }
-}
-
-/// Whether a pod with this `metadata` is scaled.
-fn selects(target: &ScaleTarget, pod: &serde_json::Value) -> bool {
-    let labels = &pod["labels"];
-    target
-        .labels
-        .iter()
-        .all(|(key, value)| labels[key] == **value)
 }
 
 fn request_path(target: &ScaleTarget) -> PathAndQuery {

@@ -164,11 +164,12 @@ pub fn with_node_ready(node: &Value, ready: NodeReady, since: Timestamp) -> Valu
         .cloned()
         .unwrap_or_default();
     taints.retain(|taint| taint["key"] != NOT_READY && taint["key"] != UNREACHABLE);
-    match ready {
-        NodeReady::True => {}
-        NodeReady::False => taints.push(json!({"key": NOT_READY, "effect": "NoSchedule"})),
-        NodeReady::Unknown => taints.push(json!({"key": UNREACHABLE, "effect": "NoSchedule"})),
-    }
+    let taint = match ready {
+        NodeReady::True => None,
+        NodeReady::False => Some(NOT_READY),
+        NodeReady::Unknown => Some(UNREACHABLE),
+    };
+    taints.extend(taint.map(|key| json!({"key": key, "effect": "NoSchedule"})));
     if let Some(spec) = node["spec"].as_object_mut() {
         match taints.is_empty() {
             true => spec.remove("taints"),
