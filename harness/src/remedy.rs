@@ -251,18 +251,15 @@ fn against_kubelet(scenario: &Scenario, what: &str) -> Vec<Candidate> {
     found
 }
 
-/// The least resolution that metrics-server starts with, in seconds.
-///
-/// Source: metrics-server `cmd/metrics-server/app/options/options.go: validate`.
-const LEAST_RESOLUTION_SECONDS: u64 = 10;
-
-/// Half and twice the present resolution, unless metrics-server refuses it.
+/// Half and twice the present resolution, unless the release refuses it.
 fn slower_or_faster(scenario: &Scenario) -> Vec<Candidate> {
+    let shortest = scenario.metrics_server.version.shortest_resolution();
+    let shortest = shortest.map_or(1, |shortest| shortest.as_secs());
     let resolution = brief::case(scenario).resolution_ns;
     let seconds = |ns: u64| ns / 1_000_000_000;
     [resolution / 2, resolution * 2]
         .into_iter()
-        .filter(|ns| seconds(*ns) >= LEAST_RESOLUTION_SECONDS)
+        .filter(|ns| seconds(*ns) >= shortest)
         .map(|ns| Candidate::args(&format!("--metric-resolution={}s", seconds(ns))))
         .collect()
 }

@@ -28,19 +28,26 @@ pub(crate) fn last_value<'t>(args: &'t [Rc<Node>], flag: &str) -> Option<(&'t st
 /// Every flag with its value and place, in order. A flag without a value is a
 /// switch that is on.
 pub(crate) fn flags(args: &[Rc<Node>]) -> Vec<(&str, &str, Span)> {
+    let flags = with_values(args).into_iter().filter_map(|(arg, value)| {
+        let text = arg.text().filter(|text| text.starts_with('-'))?;
+        let alone = value.and_then(|value| value.text()).unwrap_or("true");
+        let (flag, value) = text.split_once('=').unwrap_or((text, alone));
+        Some((flag, value, arg.span))
+    });
+    flags.collect()
+}
+
+/// Every argument, a flag with its value where that stands by itself.
+fn with_values(args: &[Rc<Node>]) -> Vec<(&Rc<Node>, Option<&Rc<Node>>)> {
     let mut found = Vec::new();
     let mut args = args.iter().peekable();
     while let Some(arg) = args.next() {
-        let Some(text) = arg.text().filter(|text| text.starts_with('-')) else {
-            continue;
+        let text = arg.text().unwrap_or("");
+        let value = match text.starts_with('-') && !text.contains('=') {
+            true => args.next_if(|next| next.text().is_some_and(|text| !text.starts_with('-'))),
+            false => None,
         };
-        if let Some((flag, value)) = text.split_once('=') {
-            found.push((flag, value, arg.span));
-        } else {
-            let value = args.next_if(|next| next.text().is_some_and(|text| !text.starts_with('-')));
-            let value = value.and_then(|value| value.text()).unwrap_or("true");
-            found.push((text, value, arg.span));
-        }
+        found.push((arg, value));
     }
     found
 }
@@ -69,21 +76,11 @@ pub(crate) fn flag_name(text: &str) -> &str {
 
 /// The list taken apart, each flag with its value.
 pub(crate) fn arguments(args: &[Rc<Node>]) -> Vec<Argument> {
-    let mut found = Vec::new();
-    let mut args = args.iter().peekable();
-    while let Some(arg) = args.next() {
-        let text = arg.text().unwrap_or("");
-        let mut words = vec![Rc::clone(arg)];
-        if text.starts_with('-') && !text.contains('=') {
-            let value = args.next_if(|next| next.text().is_some_and(|text| !text.starts_with('-')));
-            words.extend(value.map(Rc::clone));
-        }
-        found.push(Argument {
-            flag: flag_name(text).to_owned(),
-            words,
-        });
-    }
-    found
+    let arguments = with_values(args).into_iter().map(|(arg, value)| Argument {
+        flag: flag_name(arg.text().unwrap_or("")).to_owned(),
+        words: std::iter::once(arg).chain(value).map(Rc::clone).collect(),
+    });
+    arguments.collect()
 }
 
 /// `own` laid over `earlier` as a person edits a Deployment: a flag of `own`

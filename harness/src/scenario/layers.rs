@@ -44,14 +44,14 @@ pub(crate) fn lay_server(decoder: &mut Decoder, base: &Rc<Node>, over: &Rc<Node>
         return merged;
     };
     let own_args = own.map_or(&[][..], |own| own.value.items());
+    let given = arguments(own_args);
+    let is_not_given = |flag: &&Rc<Node>| {
+        let name = flag_name(flag.text().unwrap_or(""));
+        given.iter().all(|arg| arg.flag != name)
+    };
     if let Some(without) = without {
-        let given = arguments(own_args);
-        let flags = without.value.items().iter();
         // Given and taken out at once is another mistake.
-        let alone = flags.filter(|flag| {
-            let name = flag_name(flag.text().unwrap_or(""));
-            given.iter().all(|arg| arg.flag != name)
-        });
+        let alone = without.value.items().iter().filter(is_not_given);
         note_what_is_not_there(decoder, earlier, alone);
     }
     let removed: Vec<&str> = without.map_or_else(Vec::new, |without| {
@@ -63,11 +63,7 @@ pub(crate) fn lay_server(decoder: &mut Decoder, base: &Rc<Node>, over: &Rc<Node>
     merged = with_entry(&merged, place, list(place, args));
     // A flag that is given again is not removed any more.
     if let Some(before) = base.entry(WITHOUT_ARGS).filter(|_| without.is_none()) {
-        let given = arguments(own_args);
-        let still = before.value.items().iter().filter(|flag| {
-            let name = flag_name(flag.text().unwrap_or(""));
-            given.iter().all(|arg| arg.flag != name)
-        });
+        let still = before.value.items().iter().filter(is_not_given);
         let still = still.map(Rc::clone).collect();
         merged = with_entry(&merged, before, list(said, still));
     }

@@ -152,6 +152,7 @@ impl Collector<'_> {
             }
         }
         self.part(&server.value, "startCost", "");
+        self.part(&server.value, "memory", "base");
         self.part(&server.value, "restartPolicy", "");
     }
 
