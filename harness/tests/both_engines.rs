@@ -2,7 +2,7 @@
 //! simulate, to the millisecond: here every packet takes one.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
@@ -10,28 +10,24 @@ use std::time::Duration;
 
 use firstlight::engine::fabric::Simulation;
 use firstlight::engine::link::Links;
-use firstlight::engine::path::{Ends, Paths, ResolvedRule};
-use firstlight::engine::terrain::{ServiceRoute, Terrain};
+use firstlight::engine::path::{Ends, ResolvedRule};
 use firstlight::engine::turmoil::{self, TICK};
 use firstlight::engine::{Engine, virtual_time};
-use firstlight::scenario::model::{Distribution, PathEffect, Timeline};
-use firstlight::seed::Seed;
+use firstlight::scenario::model::{Distribution, PathEffect};
 use futures_util::future::LocalBoxFuture;
 use seam::{BoxStream, Moment, Network, Tasks};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{sleep, timeout};
+use two_machines::{CLIENT, NOW, PORT, Rules, SERVER, paths, rule, terrain};
 
-const SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
-const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2));
+mod two_machines;
+
 const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 3));
-const PORT: u16 = 10_250;
 /// Where the server listens and never accepts.
 const IDLE: u16 = 7;
-const NOW: Duration = Duration::ZERO;
 const END: Duration = Duration::from_secs(30);
 
 type Log = Rc<RefCell<Vec<String>>>;
-type Rules = Vec<(Duration, Vec<ResolvedRule>)>;
 
 /// What a client does: on which network, since when, and where it writes it
 /// down.
@@ -53,23 +49,6 @@ impl Place {
     }
 }
 
-fn terrain(start: impl Into<Moment>, latency: Duration, rules: Rules) -> Rc<Terrain> {
-    let names = vec!["rule".to_owned()];
-    let random = Seed(1).stream("network");
-    let paths = Paths::new(start, Timeline(rules), names, random).with_latency(latency);
-    Rc::new(Terrain {
-        paths: Rc::new(paths),
-        services: Box::new(|address| match address.port() {
-            443 => ServiceRoute::Endpoint(SocketAddr::new(SERVER, PORT)),
-            444 => ServiceRoute::Refused,
-            445 => ServiceRoute::Unknown,
-            _ => ServiceRoute::Direct,
-        }),
-        names: BTreeMap::new(),
-        name_server: SocketAddr::new(SERVER, 53),
-    })
-}
-
 /// Starts an echo server and a client on `engine`.
 fn start(engine: &mut dyn Engine, zero: Moment, client: Client, log: Log) -> Box<dyn FnOnce()> {
     let server = Place::of(engine, SERVER);
@@ -84,7 +63,7 @@ fn on_virtual(rules: Rules, client: Client) -> Vec<String> {
     let log = Log::default();
     let written = Rc::clone(&log);
     virtual_time::run(END, move |zero| {
-        let terrain = terrain(zero, TICK, rules);
+        let terrain = terrain(paths(zero, TICK, rules));
         let mut simulation = Simulation::new(Rc::clone(&terrain));
         let start = start(&mut simulation, zero.into(), client, written);
         virtual_time::Setup {
@@ -103,7 +82,7 @@ fn on_virtual(rules: Rules, client: Client) -> Vec<String> {
 fn on_turmoil(rules: Rules, client: Client) -> Vec<String> {
     let log = Log::default();
     let zero = turmoil::zero();
-    let mut machines = turmoil::Machines::new(terrain(zero, Duration::ZERO, rules));
+    let mut machines = turmoil::Machines::new(terrain(paths(zero, Duration::ZERO, rules)));
     let start = start(&mut machines, zero, client, Rc::clone(&log));
     let setup = turmoil::Setup {
         machines,
@@ -175,17 +154,6 @@ fn at(address: SocketAddr, place: Place, zero: Moment, log: Log) -> LocalBoxFutu
             say("all", Some(io::ErrorKind::TimedOut));
         }
     })
-}
-
-fn rule(effect: PathEffect) -> ResolvedRule {
-    ResolvedRule {
-        name: 0,
-        from: Ends::Of(BTreeSet::from([CLIENT])),
-        to: Ends::Of(BTreeSet::from([SERVER])),
-        both: false,
-        port: Some(PORT),
-        effect,
-    }
 }
 
 fn of_replies(effect: PathEffect) -> ResolvedRule {
@@ -348,7 +316,7 @@ fn a_killed_process_lets_go_of_its_port_and_its_peers_notice() {
 #[test]
 fn tasks_that_wake_each_other_for_ever_are_reported_as_stuck() {
     let rules = vec![(NOW, vec![])];
-    let mut machines = turmoil::Machines::new(terrain(turmoil::zero(), NOW, rules));
+    let mut machines = turmoil::Machines::new(terrain(paths(turmoil::zero(), NOW, rules)));
     let place = Place::of(&mut machines, CLIENT);
     let setup = turmoil::Setup {
         machines,

@@ -1,7 +1,7 @@
 //! The virtual engine: what the network and the clock do to programs.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
@@ -9,25 +9,21 @@ use std::time::Duration;
 
 use firstlight::engine::fabric::{Fabric, SimulatedNetwork, Sockets};
 use firstlight::engine::link::Links;
-use firstlight::engine::path::{Ends, Paths, ResolvedRule};
-use firstlight::engine::terrain::{ServiceRoute, Terrain};
+use firstlight::engine::path::{Ends, ResolvedRule};
 use firstlight::engine::virtual_time::{self, Setup};
-use firstlight::scenario::model::{Distribution, PathEffect, Timeline};
-use firstlight::seed::Seed;
+use firstlight::scenario::model::{Distribution, PathEffect};
 use seam::{Network, Tasks};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
+use two_machines::{CLIENT, NOW, PORT, Rules, SERVER, paths, rule, terrain};
 
-const SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
-const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2));
-const PORT: u16 = 10_250;
+mod two_machines;
+
 const SINK_PORT: u16 = 10_260;
 /// Many windows.
 const BULK: usize = 3_000_000;
-const NOW: Duration = Duration::ZERO;
 
 type Log = Rc<RefCell<Vec<String>>>;
-type Rules = Vec<(Duration, Vec<ResolvedRule>)>;
 
 /// Runs an echo server and a client that speaks to it, under path rules.
 /// Returns what the client wrote down, and how often each rule took effect.
@@ -59,10 +55,13 @@ where
         let mut net = virtual_time::network();
         let server = net.add_host(SERVER);
         let client_host = net.add_host(CLIENT);
-        let paths = paths(start, rules);
+        let paths = paths(start, Duration::ZERO, rules);
         let links = Rc::new(Links::new(Rc::clone(&paths)));
         let sockets = Rc::new(Sockets::new(&paths));
-        let fabric = fabric(Rc::clone(&paths), Rc::clone(&sockets));
+        let fabric = Rc::new(Fabric {
+            terrain: terrain(Rc::clone(&paths)),
+            sockets: Rc::clone(&sockets),
+        });
         let for_server = SimulatedNetwork::new(server, SERVER, Rc::clone(&fabric));
         let for_client = SimulatedNetwork::new(client_host, CLIENT, fabric);
         let counting = paths;
@@ -83,31 +82,6 @@ where
     })
     .expect("time moves");
     (log.take(), totals.take())
-}
-
-fn paths(start: Instant, rules: Rules) -> Rc<Paths> {
-    let names = vec!["rule".to_owned()];
-    Rc::new(Paths::new(
-        start,
-        Timeline(rules),
-        names,
-        Seed(1).stream("network"),
-    ))
-}
-
-fn fabric(paths: Rc<Paths>, sockets: Rc<Sockets>) -> Rc<Fabric> {
-    let terrain = Rc::new(Terrain {
-        paths,
-        services: Box::new(|address| match address.port() {
-            443 => ServiceRoute::Endpoint(SocketAddr::new(SERVER, PORT)),
-            444 => ServiceRoute::Refused,
-            445 => ServiceRoute::Unknown,
-            _ => ServiceRoute::Direct,
-        }),
-        names: BTreeMap::from([("node-a".to_owned(), vec![SERVER])]),
-        name_server: SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 96, 0, 10)), 53),
-    });
-    Rc::new(Fabric { terrain, sockets })
 }
 
 async fn echo(network: SimulatedNetwork, tasks: Tasks) {
@@ -172,17 +146,6 @@ fn check(rules: Rules, port: u16, expected: &str) {
             .push(format!("{outcome} at {:?}", start.elapsed()));
     });
     assert_eq!(log, [expected]);
-}
-
-fn rule(effect: PathEffect) -> ResolvedRule {
-    ResolvedRule {
-        name: 0,
-        from: Ends::Of(BTreeSet::from([CLIENT])),
-        to: Ends::Of(BTreeSet::from([SERVER])),
-        both: false,
-        port: Some(PORT),
-        effect,
-    }
 }
 
 #[test]
@@ -392,7 +355,7 @@ fn connections_that_are_being_closed_do_not_hold_their_port() {
 #[test]
 fn tasks_that_wake_each_other_for_ever_are_reported_as_stuck() {
     let result = virtual_time::run(Duration::from_secs(1), |start| {
-        let paths = paths(start, vec![(NOW, vec![])]);
+        let paths = paths(start, Duration::ZERO, vec![(NOW, vec![])]);
         Setup {
             net: virtual_time::network(),
             sockets: Rc::new(Sockets::new(&paths)),

@@ -139,6 +139,16 @@ impl World {
         }
     }
 
+    /// With an API server, a kubelet, and a metrics-server that has just
+    /// started.
+    async fn running() -> Self {
+        let world = Self::new();
+        world.start_api_server().await;
+        world.start_kubelet().await;
+        world.start(Version::V0_8, ARGUMENTS);
+        world
+    }
+
     /// An API server that knows one node and one pod.
     async fn start_api_server(&self) {
         self.api.nodes.borrow_mut().push(node("node-1", NODE));

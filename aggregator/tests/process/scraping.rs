@@ -181,10 +181,7 @@ fn a_kubelets_certificate_is_verified_as_go_does_it() {
 #[test]
 fn losing_the_api_server_changes_nothing_for_scraping() {
     run(async || {
-        let world = World::new();
-        world.start_api_server().await;
-        world.start_kubelet().await;
-        world.start(Version::V0_8, ARGUMENTS);
+        let world = World::running().await;
         world.until(17_000).await;
         world.api.machine().tasks().kill();
         world.until(200_000).await;

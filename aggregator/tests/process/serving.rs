@@ -5,10 +5,7 @@ use super::*;
 #[test]
 fn a_proxy_speaks_for_others_only_with_a_certificate_of_its_authority() {
     run(async || {
-        let world = World::new();
-        world.start_api_server().await;
-        world.start_kubelet().await;
-        world.start(Version::V0_8, ARGUMENTS);
+        let world = World::running().await;
         world.until(2_000).await;
         world.api.allowed.replace(vec!["ada".to_owned()]);
         let path = "/apis/metrics.k8s.io/v1beta1/nodes";
@@ -65,10 +62,7 @@ fn a_proxy_speaks_for_others_only_with_a_certificate_of_its_authority() {
 #[test]
 fn access_is_asked_for_once_in_ten_seconds() {
     run(async || {
-        let world = World::new();
-        world.start_api_server().await;
-        world.start_kubelet().await;
-        world.start(Version::V0_8, ARGUMENTS);
+        let world = World::running().await;
         world.until(2_000).await;
         let reviews = || {
             let requests = world.api.requests.borrow();
@@ -94,10 +88,7 @@ fn access_is_asked_for_once_in_ten_seconds() {
 #[test]
 fn http_2_is_served() {
     run(async || {
-        let world = World::new();
-        world.start_api_server().await;
-        world.start_kubelet().await;
-        world.start(Version::V0_8, ARGUMENTS);
+        let world = World::running().await;
         world.until(2_000).await;
         let mut config = world.tls.client(Trust::Anyone, None).expect("no key");
         config.alpn_protocols = vec![b"h2".to_vec()];

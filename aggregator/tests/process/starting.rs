@@ -58,10 +58,7 @@ fn a_healthy_process_is_ready_after_its_second_tick() {
 #[test]
 fn the_log_of_a_healthy_start_has_its_lines_in_order() {
     run(async || {
-        let world = World::new();
-        world.start_api_server().await;
-        world.start_kubelet().await;
-        world.start(Version::V0_8, ARGUMENTS);
+        let world = World::running().await;
         world.until(5_000).await;
         let prefix = "client-ca::kube-system::extension-apiserver-authentication::";
         let expected = [
@@ -87,10 +84,7 @@ fn the_log_of_a_healthy_start_has_its_lines_in_order() {
 #[test]
 fn the_port_refuses_then_hangs_then_answers() {
     run(async || {
-        let world = World::new();
-        world.start_api_server().await;
-        world.start_kubelet().await;
-        world.start(Version::V0_8, ARGUMENTS);
+        let world = World::running().await;
         world.until(399).await;
         let (status, text) = world.get("/livez", &[], None).await;
         assert_eq!(
