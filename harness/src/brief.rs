@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use aggregator::options::{self, Command};
 use aggregator::version::RequestTimeoutRule;
-use reports::case::{Case, Change, NodeBrief, Pending, ProbeBrief, Setting};
+use reports::case::{Case, Change, NodeBrief, Pending, PodBrief, ProbeBrief, Setting, Stay};
 
-use crate::scenario::model::{self, Node, Probe, Scenario};
+use crate::scenario::model::{self, Node, Probe, Scenario, Timeline};
 use crate::{changes, faults};
 
 /// The judge's brief for a scenario.
@@ -120,16 +120,28 @@ fn probe(probe: &Probe) -> ProbeBrief {
 fn node(node: &Node) -> NodeBrief {
     NodeBrief {
         name: node.name.clone(),
-        joins_at_ns: nanos(node.joins_at),
-        leaves_at_ns: node.leaves_at.map(nanos),
+        stays: stays(&node.there),
         // One that is deleted is not missed.
         pods: node
             .pods
             .iter()
             .filter(|pod| pod.deleted_at.is_none())
-            .map(|pod| format!("{}/{}", pod.namespace, pod.name))
+            .map(|pod| PodBrief {
+                name: format!("{}/{}", pod.namespace, pod.name),
+                complete_at_ns: nanos(pod.complete_at()),
+            })
             .collect(),
     }
+}
+
+fn stays(there: &Timeline<bool>) -> Vec<Stay> {
+    let entries = there.0.iter().enumerate();
+    let stays = entries.filter(|(_, (_, is_there))| *is_there);
+    let stays = stays.map(|(index, (from, _))| Stay {
+        from_ns: nanos(*from),
+        to_ns: there.0.get(index + 1).map(|(to, _)| nanos(*to)),
+    });
+    stays.collect()
 }
 
 fn setting(setting: &model::Setting) -> Setting {

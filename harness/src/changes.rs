@@ -4,9 +4,12 @@
 //! which to expect, in the same words: a change that never came is a scenario
 //! that never reached its point.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::scenario::model::{Action, ActionKind, Kubelet, MetricsServer, Node, Pod, Scenario};
+use crate::scenario::model::{
+    Action, ActionKind, Clock, Kubelet, MetricsServer, Node, Pod, Scenario,
+};
 use crate::scenario::pods::METRICS_SERVER;
 
 mod plane;
@@ -91,6 +94,12 @@ fn server_changes(scenario: &Scenario) -> Vec<Change> {
                 before.replicas, server.replicas
             ));
         }
+        if server.strategy != before.strategy {
+            words.push("new strategy".to_owned());
+        }
+        if server.budget != before.budget {
+            words.push("new podDisruptionBudget".to_owned());
+        }
         let cpu = |server: &MetricsServer| -> Vec<_> {
             let each = server.per_replica.values().map(|one| one.cpu.clone());
             std::iter::once(server.cpu.clone()).chain(each).collect()
@@ -157,17 +166,28 @@ fn node_changes(node: &Node) -> Vec<Change> {
         change(at, &node.name, format!("addresses: {}", shown.join(", ")))
     }));
     changes.extend(node.pods.iter().flat_map(|pod| pod_changes(node, pod)));
-    if !node.joins_at.is_zero() {
-        changes.push(change(node.joins_at, &node.name, "node joins".to_owned()));
-    }
-    if let Some(at) = node.leaves_at {
-        changes.push(change(at, &node.name, "node leaves".to_owned()));
-    }
-    changes.extend(node.clock.steps.iter().map(|(at, by)| Change {
-        clock_step_ns: Some(*by),
-        ..change(*at, &node.name, "clock stepped".to_owned())
+    changes.extend(arrivals(node));
+    changes.extend(pairs(&node.there.0).map(|(at, _, is_there)| {
+        let what = if *is_there {
+            "node joins"
+        } else {
+            "node leaves"
+        };
+        change(at, &node.name, what.to_owned())
     }));
+    changes.extend(clock_changes(&node.name, &node.clock));
     changes
+}
+
+fn clock_changes<'a>(host: &'a str, clock: &'a Clock) -> impl Iterator<Item = Change> + 'a {
+    let steps = clock.steps.iter().map(|(at, by)| Change {
+        clock_step_ns: Some(*by),
+        ..change(*at, host, "clock stepped".to_owned())
+    });
+    let drifts = pairs(&clock.drift_ppb.0);
+    steps.chain(drifts.map(|(at, before, after)| {
+        change(at, host, format!("clock drift {before} ppb → {after} ppb"))
+    }))
 }
 
 fn pod_changes(node: &Node, pod: &Pod) -> Vec<Change> {
@@ -181,6 +201,23 @@ fn pod_changes(node: &Node, pod: &Pod) -> Vec<Change> {
     let deleted = format!("{name} is deleted");
     changes.extend(pod.deleted_at.map(|at| change(at, &node.name, deleted)));
     changes
+}
+
+/// Pods that changes bring, those of one change together.
+fn arrivals(node: &Node) -> Vec<Change> {
+    let mut at: BTreeMap<Duration, Vec<String>> = BTreeMap::new();
+    for pod in node.pods.iter().filter(|pod| !pod.comes_at.is_zero()) {
+        let name = format!("{}/{}", pod.namespace, pod.name);
+        at.entry(pod.comes_at).or_default().push(name);
+    }
+    let arrivals = at.into_iter().map(|(at, names)| {
+        let what = match &*names {
+            [one] => format!("{one} comes"),
+            several => format!("{} pods come", several.len()),
+        };
+        change(at, &node.name, what)
+    });
+    arrivals.collect()
 }
 
 /// Consecutive values of a timeline and when the later one takes over.

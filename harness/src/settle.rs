@@ -60,10 +60,13 @@ type Draw<'a> = dyn FnMut(&str, &Distribution) -> Duration + 'a;
 
 fn decide(node: &mut Node, until: Duration, draw: &mut Draw<'_>) {
     let presence = &node.presence;
-    node.joins_at = draw("joins", &presence.joins) + presence.joins_later;
+    let joins = draw("joins", &presence.joins) + presence.joins_later;
     let leaves = presence.leaves.as_ref();
-    node.leaves_at = leaves.map(|leaves| draw("leaves", leaves) + presence.leaves_later);
-    let issued = requested(&node.plans, node.joins_at, until, draw);
+    let leaves = leaves.map(|leaves| draw("leaves", leaves) + presence.leaves_later);
+    node.there = presence.registered.or_between(joins, leaves);
+    let mut there = node.there.0.iter().filter(|(_, is)| *is);
+    let joins = there.next().map_or(until, |(at, _)| *at);
+    let issued = requested(&node.plans, joins, until, draw);
     node.kubelet = timeline(&node.plans, &issued, draw);
 }
 
@@ -97,7 +100,7 @@ fn requested(
         let Some(csr) = csr_at(plans, at).filter(|_| at < until) else {
             break;
         };
-        match approved(csr, number, at, draw) {
+        match approved(plans, number, at, draw) {
             Some(approved) => {
                 let not_after = approved + csr.validity.saturating_sub(BACKDATE);
                 issued.push(Issued {
@@ -129,19 +132,52 @@ fn csr_at(plans: &[(Duration, KubeletPlan)], at: Duration) -> Option<&Csr> {
 }
 
 /// When the request made `at` is approved, if it is. The kubelet has given it
-/// up by the time it makes the next.
-fn approved(csr: &Csr, number: usize, at: Duration, draw: &mut Draw<'_>) -> Option<Duration> {
+/// up by the time it makes the next. An approver that takes another's place
+/// finds what is pending then.
+fn approved(
+    plans: &[(Duration, KubeletPlan)],
+    number: usize,
+    at: Duration,
+    draw: &mut Draw<'_>,
+) -> Option<Duration> {
+    let csr = csr_at(plans, at)?;
     let verdict = csr.verdicts.get(number).or(csr.verdicts.last());
     if verdict.is_some_and(|verdict| *verdict != CsrVerdict::Approved) {
         return None;
     }
-    let decided = if csr.approver_runs.is_empty() {
-        at + draw(&format!("csr/{number}"), csr.approved_after.as_ref()?)
-    } else {
-        let mut runs = csr.approver_runs.iter().copied();
-        runs.find(|run| *run >= at)?
-    };
-    (decided < at + csr.retry_every).then_some(decided)
+    let given_up = at + csr.retry_every;
+    let later = plans.iter().map(|(from, _)| *from);
+    let mut later = later
+        .filter(|from| at < *from && *from < given_up)
+        .peekable();
+    let (mut since, mut approver) = (at, csr);
+    loop {
+        let next = later.peek().copied().unwrap_or(given_up);
+        if let Some(decided) = decision(approver, number, since, draw).filter(|at| *at < next) {
+            return Some(decided);
+        }
+        let after = csr_at(plans, later.next()?)?;
+        if !after.has_approver_of(approver) {
+            since = next;
+        }
+        approver = after;
+    }
+}
+
+/// When an approver that sees request `number` pending since `since` approves
+/// it.
+fn decision(
+    approver: &Csr,
+    number: usize,
+    since: Duration,
+    draw: &mut Draw<'_>,
+) -> Option<Duration> {
+    if approver.approver_runs.is_empty() {
+        let after = approver.approved_after.as_ref()?;
+        return Some(since + draw(&format!("csr/{number}"), after));
+    }
+    let mut runs = approver.approver_runs.iter().copied();
+    runs.find(|run| *run >= since)
 }
 
 /// The kubelet over time.
@@ -256,6 +292,31 @@ mod tests {
     }
 
     #[test]
+    fn an_approver_that_comes_later_finds_what_is_pending() {
+        let csr = with_csr("{approvedAfter: never}");
+        let change = |at: &str, kubelet: &str| {
+            format!("\nchanges: [{{at: {at}, nodes: {{a: {{kubelet: {kubelet}}}}}}}]")
+        };
+        let approver = "{certificate: {csr: {approvedAfter: 2s}}}";
+        assert_eq!(
+            served(&format!("{csr}{}", change("5m", approver))),
+            ["-0", "+302"]
+        );
+        // By 15 min and 10 s the kubelet has asked again.
+        assert_eq!(
+            served(&format!("{csr}{}", change("16m", approver))),
+            ["-0", "+962"]
+        );
+        // Whatever else changes, the approver goes on.
+        let slow = with_csr("{approvedAfter: 60s}");
+        let other = "{latency: 1s}";
+        assert_eq!(
+            served(&format!("{slow}{}", change("20s", other))),
+            ["-0", "-20", "+70"]
+        );
+    }
+
+    #[test]
     fn a_short_certificate_is_renewed_before_it_expires() {
         let csr = with_csr("{approvedAfter: 1s, validity: 60m}");
         let scenario = scenario(&csr);
@@ -279,7 +340,10 @@ mod tests {
         );
         let joins = |seed| -> Vec<Duration> {
             let settled = settle(&scenario, Seed(seed));
-            settled.nodes.iter().map(|node| node.joins_at).collect()
+            let nodes = settled.nodes.iter();
+            nodes
+                .map(|node| node.there.changes().next().unwrap_or_default())
+                .collect()
         };
         let (one, two) = (joins(1), joins(2));
         assert_ne!(one, two);

@@ -103,20 +103,45 @@ pub struct ProbeBrief {
 pub struct NodeBrief {
     /// `metadata.name`
     pub name: String,
-    /// When the Node object appears.
-    pub joins_at_ns: u64,
-    /// When the Node object is deleted.
-    pub leaves_at_ns: Option<u64>,
-    /// Pods that ought to be served from it, `namespace/name`.
-    pub pods: Vec<String>,
+    /// When the Node object is there, in order of time.
+    pub stays: Vec<Stay>,
+    /// Pods that ought to be served from it.
+    pub pods: Vec<PodBrief>,
+}
+
+/// A pod that metrics-server ought to serve.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PodBrief {
+    /// `namespace/name`
+    pub name: String,
+    /// When the last of its containers has started for the last time.
+    pub complete_at_ns: u64,
 }
 
 impl NodeBrief {
     /// Whether the Node object exists at `t` nanoseconds.
     #[must_use]
     pub fn present_at(&self, t: u64) -> bool {
-        self.joins_at_ns <= t && self.leaves_at_ns.is_none_or(|leaves| t < leaves)
+        self.present_since(t).is_some()
     }
+
+    /// Since when it has existed at `t` nanoseconds, if it does.
+    #[must_use]
+    pub fn present_since(&self, t: u64) -> Option<u64> {
+        let is_now = |stay: &&Stay| stay.from_ns <= t && stay.to_ns.is_none_or(|to| t < to);
+        self.stays.iter().find(is_now).map(|stay| stay.from_ns)
+    }
+}
+
+/// A stretch of time in which a Node object is there.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Stay {
+    /// When it appears.
+    pub from_ns: u64,
+    /// When it is deleted, if it is.
+    pub to_ns: Option<u64>,
 }
 
 /// A setting, its value and its origin.
@@ -359,15 +384,15 @@ mod tests {
     }
 
     #[test]
-    fn a_node_is_present_from_joining_up_to_leaving() {
+    fn a_node_is_present_from_joining_up_to_leaving_and_again() {
+        let stay = |from_ns, to_ns| Stay { from_ns, to_ns };
         let node = NodeBrief {
-            joins_at_ns: 10,
-            leaves_at_ns: Some(20),
+            stays: vec![stay(10, Some(20)), stay(30, None)],
             ..NodeBrief::default()
         };
         assert_eq!(
-            [9, 10, 19, 20].map(|t| node.present_at(t)),
-            [false, true, true, false]
+            [9, 10, 19, 20, 30].map(|t| node.present_since(t)),
+            [None, Some(10), Some(10), None, Some(30)]
         );
     }
 }

@@ -195,7 +195,7 @@ impl Grounds<'_> {
         let words: Vec<&str> = because.split([' ', ',']).collect();
         let node = self.case.nodes.iter().find(|node| {
             let mut pods = node.pods.iter();
-            pods.any(|pod| words.contains(&&**pod))
+            pods.any(|pod| words.contains(&&*pod.name))
         })?;
         self.nodes.iter().find(|service| service.name == node.name)
     }

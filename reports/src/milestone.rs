@@ -276,7 +276,7 @@ impl<'de> Deserialize<'de> for Milestones {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::case::NodeBrief;
+    use crate::case::{NodeBrief, Stay};
 
     const NODES: &str = "/apis/metrics.k8s.io/v1beta1/nodes";
 
@@ -340,9 +340,12 @@ mod tests {
 
     #[test]
     fn an_answer_is_complete_when_it_holds_every_node_present() {
-        let node = |name: &str, joins_at_ns| NodeBrief {
+        let node = |name: &str, from_ns| NodeBrief {
             name: name.to_owned(),
-            joins_at_ns,
+            stays: vec![Stay {
+                from_ns,
+                to_ns: None,
+            }],
             ..NodeBrief::default()
         };
         let case = Case {

@@ -382,7 +382,10 @@ fn missing(case: &Case, seen: &Seen<'_>) -> Option<String> {
         .end
         .saturating_sub(3 * case.resolution_ns + case.request_timeout_ns);
     let settled = || {
-        let here = |node: &&NodeBrief| node.joins_at_ns <= due && node.present_at(seen.end);
+        let here = |node: &&NodeBrief| {
+            let since = node.present_since(seen.end);
+            since.is_some_and(|since| since <= due)
+        };
         case.nodes.iter().filter(here)
     };
     let lost: Vec<_> = settled()
@@ -401,9 +404,9 @@ fn missing(case: &Case, seen: &Seen<'_>) -> Option<String> {
     let pods: BTreeSet<_> = seen.pods_listed?.iter().collect();
     let lost: Vec<_> = settled()
         .flat_map(|node| &node.pods)
-        .filter(|pod| !pods.contains(*pod))
+        .filter(|pod| pod.complete_at_ns <= due && !pods.contains(&pod.name))
         .collect();
-    let first = lost.first()?;
+    let first = &lost.first()?.name;
     Some(format!(
         "{} not served, {first} first",
         counted(lost.len() as u64, "pod")

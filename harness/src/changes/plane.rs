@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Change, change, pairs};
+use super::{Change, change, clock_changes, pairs};
 use crate::scenario::model::{
     Aggregation, ApiServer, ApiServerNode, Authentication, Consumer, RbacRule, RbacSubject,
     Scenario, Service,
@@ -34,34 +34,19 @@ pub(super) fn changes(scenario: &Scenario) -> Vec<Change> {
     for (at, before, after) in pairs(&scenario.consumers.0) {
         say(at, format!("consumers: {}", consumers(before, after)));
     }
-    let api_service = scenario.aggregation.at(Duration::ZERO);
-    let service = scenario.service.at(Duration::ZERO);
-    for (object, created, done, deleted) in [
-        (
-            "APIService",
-            api_service.registered_at,
-            "registered",
-            api_service.deleted_at,
-        ),
-        ("Service", service.created_at, "created", service.deleted_at),
+    for (object, come, there) in [
+        ("APIService", "registered", &scenario.api_service_there),
+        ("Service", "created", &scenario.service_there),
     ] {
-        if !created.is_zero() {
-            say(created, format!("{object} {done}"));
-        }
-        if let Some(at) = deleted {
-            say(at, format!("{object} deleted"));
+        for (at, _, is_there) in pairs(&there.0) {
+            let done = if *is_there { come } else { "deleted" };
+            say(at, format!("{object} {done}"));
         }
     }
     let servers = scenario.api_servers.iter();
     let machines = servers.map(|server| (server.name.as_str(), &server.clock));
     let machines = machines.chain([("clients", &scenario.clients)]);
-    let steps = machines.flat_map(|(name, clock)| {
-        clock.steps.iter().map(move |(at, by)| Change {
-            clock_step_ns: Some(*by),
-            ..change(*at, name, "clock stepped".to_owned())
-        })
-    });
-    changes.extend(steps);
+    changes.extend(machines.flat_map(|(name, clock)| clock_changes(name, clock)));
     changes
 }
 

@@ -42,8 +42,7 @@ impl SimulatedClock {
     /// it where negative.
     #[must_use]
     pub fn at(&self, elapsed_ns: i64) -> Timestamp {
-        let drift = i128::from(elapsed_ns) * i128::from(self.settings.drift_ppb) / 1_000_000_000;
-        let drift = i64::try_from(drift).unwrap_or(if drift > 0 { i64::MAX } else { i64::MIN });
+        let drift = drifted(&self.settings, elapsed_ns);
         let stepped = self
             .settings
             .steps
@@ -61,6 +60,24 @@ impl SimulatedClock {
     }
 }
 
+/// How far a clock has drifted `elapsed_ns` after the start.
+fn drifted(settings: &Clock, elapsed_ns: i64) -> i64 {
+    let entries = &settings.drift_ppb.0;
+    let parts = entries.iter().enumerate().map(|(index, (from, ppb))| {
+        let end = entries
+            .get(index + 1)
+            .map_or(i64::MAX, |(to, _)| nanos(*to));
+        let begin = nanos(*from);
+        let lasted = match index {
+            0 => end.min(elapsed_ns),
+            _ => (end.min(elapsed_ns) - begin).max(0),
+        };
+        i128::from(lasted) * i128::from(*ppb)
+    });
+    let drift = parts.sum::<i128>() / 1_000_000_000;
+    i64::try_from(drift).unwrap_or(if drift > 0 { i64::MAX } else { i64::MIN })
+}
+
 impl WallClock for SimulatedClock {
     fn now(&self) -> Timestamp {
         self.at(nanos(self.start.elapsed()))
@@ -74,6 +91,7 @@ fn nanos(duration: Duration) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenario::model::Timeline;
     use tokio::time::Instant;
 
     fn shown(settings: Clock, elapsed_s: i64) -> i64 {
@@ -89,8 +107,8 @@ mod tests {
     fn a_step_takes_effect_at_its_time_and_not_before() {
         let pi = || Clock {
             offset_ns: -600_000_000_000,
-            drift_ppb: 0,
             steps: vec![(Duration::from_secs(40), 600_000_000_000)],
+            ..Clock::default()
         };
         assert_eq!(shown(pi(), 0), 400);
         assert_eq!(shown(pi(), 39), 439);
@@ -98,13 +116,13 @@ mod tests {
     }
 
     #[test]
-    fn drift_accumulates_with_elapsed_time() {
+    fn drift_accumulates_while_it_lasts() {
+        let until = Duration::from_secs(100);
         let fast = Clock {
-            offset_ns: 0,
-            drift_ppb: 100_000_000,
-            steps: Vec::new(),
+            drift_ppb: Timeline(vec![(Duration::ZERO, 100_000_000), (until, 0)]),
+            ..Clock::default()
         };
-        assert_eq!(shown(fast.clone(), 0), 1_000);
-        assert_eq!(shown(fast, 100), 1_110);
+        let at = [-100, 0, 100, 200].map(|elapsed| shown(fast.clone(), elapsed));
+        assert_eq!(at, [890, 1_000, 1_110, 1_210]);
     }
 }

@@ -8,7 +8,7 @@ use super::decoder::{Decoder, Item};
 use super::diagnostic::Diagnostic;
 use super::model::{Aggregation, Authentication, CaBundle, FrontProxy, FrontProxyIssuer};
 use super::service::{
-    A_TIME, SERVICE_REFERENCE, object_name, presence, reference, usual_reference,
+    Existence, SERVICE_REFERENCE, existence, object_name, reference, usual_reference,
 };
 use super::shape::{Key, Kind, Shape};
 use super::tree::Value;
@@ -35,12 +35,16 @@ const AUTHORITY: Kind = Kind::Word(&[
     ("none", "none at all"),
 ]);
 
+/// What to do instead of changing when the APIService is there.
+const A_TIME: &str = "it is a time already: set it for the whole run, or change `registered`";
+
 pub(crate) static AGGREGATION: Shape = Shape::new(
     "Aggregation",
     "The APIService, and the API server's way to metrics-server.",
     &[
         Key::optional("registeredAt", Kind::Duration, "36s", "When the APIService is created. Default: 0s, before the run.").fixed(A_TIME),
         Key::optional("deletedAt", Kind::Duration, "50s", "When the APIService is deleted. Missing: never.").fixed(A_TIME),
+        Key::optional("registered", Kind::Boolean, "false", "Whether the APIService is there: in a change, it is created or deleted. Missing: as `registeredAt` and `deletedAt` say."),
         Key::optional("available", Kind::Boolean, "true", "Whether the APIService was Available when the run began, as one that outlived its backend. Default: false.").fixed("it says what held before the run"),
         Key::given("insecureSkipTLSVerify", Kind::Boolean, "true", "`spec.insecureSkipTLSVerify` of the APIService."),
         Key::optional("caBundle", AUTHORITY, "unknown", "`spec.caBundle` of the APIService: which authority it trusts. Default: `cluster`.").within("aggregation: {insecureSkipTLSVerify: false}"),
@@ -122,9 +126,9 @@ pub(crate) fn aggregation(
     decoder: &mut Decoder,
     item: Item<'_>,
     until: Option<Duration>,
-) -> Option<Aggregation> {
+) -> Option<(Aggregation, Existence)> {
     let mut object = decoder.object(item, &AGGREGATION)?;
-    let (registered_at, deleted_at) = presence(decoder, &mut object, "registeredAt", until);
+    let existence = existence(decoder, &mut object, ["registeredAt", "registered"], until);
     let available = object.or(decoder, "available", false, Decoder::boolean);
     let insecure = object.required(decoder, "insecureSkipTLSVerify", Decoder::boolean);
     let ca_bundle = object.optional(decoder, "caBundle", authority);
@@ -155,9 +159,7 @@ pub(crate) fn aggregation(
         ));
     }
     object.finish(decoder);
-    Some(Aggregation {
-        registered_at: registered_at?,
-        deleted_at: deleted_at?,
+    let aggregation = Aggregation {
         available: available?,
         insecure_skip_tls_verify: insecure?,
         ca_bundle: ca_bundle?.unwrap_or(CaBundle::Cluster),
@@ -167,7 +169,8 @@ pub(crate) fn aggregation(
         endpoint_routing: endpoint_routing?,
         resync_phase: resync_phase?,
         front_proxy: front_proxy?,
-    })
+    };
+    Some((aggregation, existence?))
 }
 
 fn authority(decoder: &mut Decoder, item: Item<'_>) -> Option<CaBundle> {

@@ -60,8 +60,7 @@ pub(crate) static API_SERVER: Shape = Shape::new(
             Kind::Mapping(&CLOCK),
             "{offset: -10m}",
             "The wall clock of its machine. Missing: right.",
-        )
-        .fixed("`clock.steps` moves a clock at given times"),
+        ),
     ],
 );
 

@@ -92,7 +92,7 @@ static SANS: Shape = Shape::new(
 
 static CSR: Shape = Shape::new(
     "CertificateSigningRequest",
-    "The life of a kubelet's requests for a serving certificate. Who approves what is decided by what holds when a request is made.",
+    "The life of a kubelet's requests for a serving certificate. Whether one is denied is decided by what holds when it is made; an approver that a change brings finds what is pending.",
     &[
         Key::optional(
             "requestedAt",

@@ -5,18 +5,18 @@ use std::time::Duration;
 use super::code::Code;
 use super::decoder::{Decoder, Item};
 use super::diagnostic::Diagnostic;
-use super::model::Clock;
+use super::model::{Clock, Timeline};
 use super::shape::{Key, Kind, Shape};
 
 pub(crate) static CLOCK: Shape = Shape::new(
     "Clock",
-    "A wall clock that may be wrong. Timers run on the monotonic clock and keep their pace.",
+    "A wall clock that may be wrong. Timers run on the monotonic clock and keep their pace. A change of it is a step to another `offset`, or another `drift` from then on.",
     &[
         Key::optional(
             "offset",
             Kind::SignedDuration,
             "-10m",
-            "How far it is ahead (positive) or behind when the run begins. Default: 0s.",
+            "How far it is ahead (positive) or behind, apart from what it has drifted. Default: 0s.",
         ),
         Key::optional(
             "drift",
@@ -29,8 +29,20 @@ pub(crate) static CLOCK: Shape = Shape::new(
             Kind::List(&Kind::Mapping(&STEP)),
             "[{at: 40s, by: 10m}]",
             "Corrections, in order of time.",
-        ),
+        )
+        .fixed("a change that sets `offset` is a step at its time"),
     ],
+);
+
+pub(crate) static CLIENTS: Shape = Shape::new(
+    "Clients",
+    "The machine of those who use `kubectl`, and of discovery clients. Controllers run beside an API server.",
+    &[Key::optional(
+        "clock",
+        Kind::Mapping(&CLOCK),
+        "{offset: -10m}",
+        "Its wall clock. Missing: right.",
+    )],
 );
 
 static STEP: Shape = Shape::new(
@@ -73,9 +85,26 @@ pub(crate) fn clock(
     object.finish(decoder);
     Some(Clock {
         offset_ns: offset_ns?,
-        drift_ppb: drift_ppb?,
+        drift_ppb: Timeline::constant(drift_ppb?),
         steps: steps?,
     })
+}
+
+/// Reads `clients`: the clock of their machine.
+pub(crate) fn of_clients(
+    decoder: &mut Decoder,
+    item: Item<'_>,
+    until: Option<Duration>,
+) -> Option<Clock> {
+    if item.node.is_null() {
+        return Some(Clock::default());
+    }
+    let mut object = decoder.object(item, &CLIENTS)?;
+    let clock = object.or(decoder, "clock", Clock::default(), |decoder, item| {
+        clock(decoder, item, until)
+    });
+    object.finish(decoder);
+    clock
 }
 
 fn step(decoder: &mut Decoder, item: Item<'_>, until: Option<Duration>) -> Option<(Duration, i64)> {

@@ -9,6 +9,7 @@ use super::diagnostic::Diagnostic;
 use super::fleet::Fleet;
 use super::model::MetricsServer;
 use super::node::Decoded;
+use super::node_pods::Placed;
 use super::tree::Node;
 
 /// The most pods that Kubernetes supports in a cluster.
@@ -23,8 +24,8 @@ pub(crate) fn check_nodes(
     fleet: &Fleet,
     nodes: &[Vec<(Duration, Decoded)>],
 ) {
-    let first = |node: &Vec<(Duration, Decoded)>| node.first().map_or(0, |(_, it)| it.pods.len());
-    let together: usize = nodes.iter().map(first).sum();
+    let most = |node: &Vec<(Duration, Decoded)>| node.iter().map(|(_, it)| it.pods.len()).max();
+    let together: usize = nodes.iter().filter_map(most).sum();
     if let (true, [member, ..]) = (together > MOST_PODS, fleet.members()) {
         let message = format!("{together} pods are more than the {MOST_PODS} of a large cluster");
         let help = "lower `pods`, or the `count` of nodes";
@@ -53,7 +54,7 @@ pub(crate) fn check_nodes(
                     .related(place, "the other"),
             );
         }
-        for (pod, place) in &node.pods {
+        for Placed { pod, place, .. } in &node.pods {
             let name = (&pod.namespace, &pod.name);
             let Some((_, other)) = pods.insert(name, (&member.name, *place)) else {
                 continue;
@@ -80,11 +81,16 @@ pub(crate) fn check_home(
     let Some((_, home)) = nodes.get(server.nodes[0]).and_then(|node| node.first()) else {
         return;
     };
-    // The pod waits for a node that joins later.
-    let there =
-        home.presence.leaves.as_ref().is_none_or(|leaves| {
-            server.pod.created_at < leaves.median() + home.presence.leaves_later
-        });
+    // The pod waits for a node that joins later, and where it is said when a
+    // node is there, that is meant.
+    let is_said = |(_, node): &(Duration, Decoded)| node.registered.is_some();
+    let created = server.pod.created_at;
+    let presence = &home.presence;
+    let there = presence
+        .leaves
+        .as_ref()
+        .is_none_or(|leaves| created < leaves.median() + presence.leaves_later)
+        || nodes[server.nodes[0]].iter().any(is_said);
     let entry = merged
         .path(&["metricsServer", "node"])
         .or_else(|| merged.entry("nodes"));

@@ -11,7 +11,7 @@ use super::address_plan::{self, CLUSTER};
 use super::aggregation::{AGGREGATION, AUTHENTICATION};
 use super::api_server::API_SERVER;
 use super::changes::{self, Change};
-use super::clock::{self, CLOCK};
+use super::clock::CLIENTS;
 use super::code::Code;
 use super::consistency::{check_home, check_nodes};
 use super::consumers::{self, CONSUMERS};
@@ -26,6 +26,8 @@ use super::manifest;
 use super::model::{Action, Clock, Cluster, Expectation, MetricsServer, Scenario, Timeline};
 use super::network::{self, NETWORK};
 use super::node::NODE;
+use super::nodes_over_time;
+use super::over_time;
 use super::plane;
 use super::presets::{self, PRESETS};
 use super::rbac::RBAC;
@@ -183,8 +185,7 @@ pub(crate) static SCENARIO_SHAPE: Shape = Shape::new(
             Kind::Mapping(&CLIENTS),
             "{clock: {offset: -10m}}",
             "The machine of those who use `kubectl`, and of discovery clients.",
-        )
-        .fixed("`clock.steps` moves its clock"),
+        ),
         Key::optional(
             "actions",
             Kind::List(&Kind::Mapping(&ACTION)),
@@ -207,17 +208,6 @@ pub(crate) static SCENARIO_SHAPE: Shape = Shape::new(
         )
         .fixed("changes do not nest"),
     ],
-);
-
-static CLIENTS: Shape = Shape::new(
-    "Clients",
-    "The machine of those who use `kubectl`, and of discovery clients. Controllers run beside an API server.",
-    &[Key::optional(
-        "clock",
-        Kind::Mapping(&CLOCK),
-        "{offset: -10m}",
-        "Its wall clock. Missing: right.",
-    )],
 );
 
 /// What origins call a layer over the file.
@@ -325,7 +315,7 @@ fn decode(
     check_pending(decoder, &merged, &parts, timed);
     let changes: Vec<Change> = timed.due.iter().map(|(_, change)| change.clone()).collect();
     let changes = &*changes;
-    let over_time = changes::apply(decoder, &merged, &parts.nodes, changes, parts.until)?;
+    let over_time = over_time::apply(decoder, &merged, &parts.nodes, changes, parts.until)?;
     let settings = settings::settings(sources, &merged, &parts.nodes, changes);
     check_nodes(decoder, &parts.nodes, &over_time.nodes);
     let metrics_server = parts.metrics_server?;
@@ -352,13 +342,15 @@ fn decode(
         seeds: head.seeds,
         epoch_unix_ns: head.epoch_unix_ns,
         cluster: parts.cluster?,
-        clients: parts.clients?,
+        clients: Clock::over_time(&over_time.clients),
         metrics_server,
         metrics_server_changes: over_time.metrics_server,
-        nodes: changes::nodes(&parts.nodes, over_time.nodes, until),
+        nodes: nodes_over_time::nodes(&parts.nodes, over_time.nodes, until),
         api_servers: plane.api_servers,
         aggregation: plane.aggregation,
+        api_service_there: plane.api_service_there,
         service: plane.service,
+        service_there: plane.service_there,
         authentication: plane.authentication,
         rbac: plane.rbac,
         network: network::over_time(&over_time.network),
@@ -393,7 +385,6 @@ struct Parts {
     /// checked.
     nodes: Fleet,
     cluster: Option<Cluster>,
-    clients: Option<Clock>,
     metrics_server: Option<MetricsServer>,
     actions: Option<Timed<Action>>,
     expectations: Option<Vec<Expectation>>,
@@ -417,14 +408,6 @@ fn parts(
         .with_api_servers(&plane::server_names(merged));
     let metrics_server = object.required(decoder, "metricsServer", |decoder, item| {
         server::metrics_server(decoder, item, &nodes, until)
-    });
-    let clients = object.or(decoder, "clients", Clock::default(), |decoder, item| {
-        let mut object = decoder.object(item, &CLIENTS)?;
-        let clock = object.or(decoder, "clock", Clock::default(), |decoder, item| {
-            clock::clock(decoder, item, until)
-        });
-        object.finish(decoder);
-        clock
     });
     let consumers = consumers::all_names(merged);
     let timings = timing::Reader {
@@ -451,7 +434,7 @@ fn parts(
     // These vary over time: `changes` decodes them.
     for key in plane::KEYS
         .into_iter()
-        .chain(["nodeDefaults", "network", "dns"])
+        .chain(["nodeDefaults", "network", "dns", "clients"])
     {
         object.item(key);
     }
@@ -461,7 +444,6 @@ fn parts(
         until,
         nodes,
         cluster,
-        clients,
         metrics_server,
         actions,
         expectations,
@@ -481,5 +463,5 @@ fn check_pending(decoder: &mut Decoder, merged: &Rc<Node>, parts: &Parts, change
         ..change.clone()
     });
     let all: Vec<Change> = known.chain(pending).collect();
-    changes::apply(decoder, merged, &parts.nodes, &all, parts.until);
+    over_time::apply(decoder, merged, &parts.nodes, &all, parts.until);
 }

@@ -13,7 +13,8 @@
 //!   parts go together;
 //! - `manifest`: a real manifest as a layer between the two;
 //! - `layers`: one layer over another;
-//! - `changes`: what holds from a later time on, as further layers;
+//! - `changes`: what holds from a later time on, as further layers; `over_time`
+//!   lays them over each other, `nodes_over_time` makes nodes of the result;
 //! - `shape`: what every mapping looks like;
 //! - `timing`: when changes and `actions` come, at a time or at an event;
 //! - `decoder`, `scalars`, `values`: reading with all mistakes noted;
@@ -63,6 +64,8 @@ pub mod model;
 mod network;
 mod node;
 mod node_pods;
+mod nodes_over_time;
+mod over_time;
 mod payload;
 mod plane;
 mod pod_start;

@@ -78,8 +78,12 @@ pub struct Scenario {
     pub api_servers: Vec<ApiServerNode>,
     /// The aggregation layer and the APIService over time.
     pub aggregation: Timeline<Aggregation>,
+    /// Whether the APIService is there, over time.
+    pub api_service_there: Timeline<bool>,
     /// The Service in front of metrics-server over time.
     pub service: Timeline<Service>,
+    /// Whether it is there, over time.
+    pub service_there: Timeline<bool>,
     /// What extension servers are told of authentication, over time.
     pub authentication: Timeline<Authentication>,
     /// What differs from the roles of the manifests, over time.
@@ -145,9 +149,31 @@ impl<T> Timeline<T> {
         Self(entries)
     }
 
+    /// What `part` takes out of it, over time.
+    #[must_use]
+    pub fn map<U: PartialEq>(&self, part: impl Fn(&T) -> U) -> Timeline<U> {
+        let parts = self.0.iter().map(|(at, value)| (*at, part(value)));
+        Timeline::of_changes(parts.collect())
+    }
+
     /// The times at which the value changes after zero.
     pub fn changes(&self) -> impl Iterator<Item = Duration> + '_ {
         self.0.iter().skip(1).map(|(from, _)| *from)
+    }
+}
+
+impl Timeline<Option<bool>> {
+    /// Whether something is there: what is said of it, and where nothing is
+    /// said whether it is between `begin` and `end`.
+    #[must_use]
+    pub fn or_between(&self, begin: Duration, end: Option<Duration>) -> Timeline<bool> {
+        let mut times: Vec<Duration> = self.0.iter().map(|(at, _)| *at).collect();
+        times.extend([begin].into_iter().chain(end));
+        times.sort_unstable();
+        let is_between = |at| begin <= at && end.is_none_or(|end| at < end);
+        let is_there = |at| self.at(at).unwrap_or_else(|| is_between(at));
+        let entries = times.into_iter().map(|at| (at, is_there(at)));
+        Timeline::of_changes(entries.collect())
     }
 }
 

@@ -10,18 +10,18 @@ use super::decoder::{Decoder, Item, Object};
 use super::diagnostic::Diagnostic;
 use super::fleet::{COUNT, Member};
 use super::kubelet::{KUBELET, Owner, plan};
-use super::model::{Clock, Distribution, KubeletPlan, Presence};
-use super::node_pods::{LABELS, PODS, Placed, labels, pods};
+use super::model::{Clock, Distribution, KubeletPlan, Presence, Timeline};
+use super::node_pods::{LABELS, PODS, Placed, brought, labels, pods};
 use super::scalars::DISTRIBUTION;
 use super::shape::{Key, Kind, Shape};
 use super::tree::Node as Tree;
 use super::values::show_duration;
 
 /// What to do instead of changing a node's other settings during the run.
-const WHOLE_RUN: &str = "set it on the node for the whole run; `kubelet`, `machine`, `addresses` and `ready` can change";
+const WHOLE_RUN: &str = "set it on the node for the whole run; `kubelet`, `clock`, `machine`, `registered`, `addresses`, `ready` and `pods` can change";
 
 /// What to do instead of changing when a node is there.
-const A_TIME: &str = "it is a time already: set it on the node";
+const A_TIME: &str = "it is a time already: set it on the node, or change `registered`";
 
 pub(crate) static NODE: Shape = Shape::new(
     "Node",
@@ -33,13 +33,14 @@ pub(crate) static NODE: Shape = Shape::new(
         Key::optional("joinEvery", Kind::Duration, "2s", "In a group, how much later than the one before each further node joins. Default: 0s.").fixed(A_TIME),
         Key::optional("leavesAt", DISTRIBUTION, "50s", "When the Node object is deleted. Missing: never.").fixed(A_TIME),
         Key::optional("leaveEvery", Kind::Duration, "2s", "In a group, how much later than the one before each further node leaves. Default: 0s.").fixed(A_TIME),
+        Key::optional("registered", Kind::Boolean, "false", "Whether its Node object is there: in a change, the node joins or leaves. Missing: as `joinsAt` and `leavesAt` say."),
         Key::optional("machine", Kind::Word(&[("Up", "it runs"), ("Down", "it is gone with what runs there: packets to it vanish; its Node is not Ready 50s later, and 5m after that its pods are replaced elsewhere")]), "Down", "Whether the machine itself is there. One that comes back starts its kubelet anew. Default: `Up`."),
         Key::given("ready", Kind::Boolean, "false", "The node's condition Ready."),
         Key::optional("ip", Kind::Ip, "10.0.0.77", "The machine's address. Missing: the first address of `addresses` that is one, else one of 10.0.0.0/16.").fixed(WHOLE_RUN),
         Key::optional("addresses", Kind::List(&Kind::Mapping(&ADDRESS)), "[{type: InternalIP, address: 10.0.0.7}, {type: Hostname, address: node-1}]", "`status.addresses` of the Node object, in order. Missing: the machine's address as InternalIP, the node's name as Hostname."),
-        Key::optional("clock", Kind::Mapping(&CLOCK), "{offset: -10m}", "The machine's wall clock. Missing: right.").fixed("`clock.steps` of the node moves its clock at given times"),
+        Key::optional("clock", Kind::Mapping(&CLOCK), "{offset: -10m}", "The machine's wall clock. Missing: right."),
         Key::given("kubelet", Kind::Mapping(&KUBELET), "{state: Closed}", "The node's kubelet."),
-        Key::given("pods", PODS, "[{name: web, containers: [{name: web}]}]", "Pods that the kubelet reports besides metrics-server: how many ordinary ones, or which.").fixed(WHOLE_RUN),
+        Key::given("pods", PODS, "[{name: web, containers: [{name: web}]}]", "Pods that the kubelet reports besides metrics-server: how many ordinary ones, or which. After a change, pods that are not named any more are deleted, and those that are described anew start then."),
         Key::given("cpu", Kind::Cpu, "300m", "CPU use of the whole node, in cores.").fixed(WHOLE_RUN),
         Key::given("memory", Kind::Memory, "1.5G", "Working set of the whole node, in bytes.").fixed(WHOLE_RUN),
         Key::given("upFor", Kind::Duration, "30s", "How long the node has been up when the run begins.").fixed(WHOLE_RUN),
@@ -87,7 +88,9 @@ pub(crate) type Addresses = Vec<(String, String)>;
 #[derive(Debug, Clone)]
 pub(crate) struct Decoded {
     pub(crate) labels: Vec<(String, String)>,
+    /// Without what is said of `registered` at other times.
     pub(crate) presence: Presence,
+    pub(crate) registered: Option<bool>,
     pub(crate) up: bool,
     pub(crate) ready: bool,
     pub(crate) addresses: Addresses,
@@ -105,6 +108,10 @@ pub(crate) struct Reading<'a> {
     pub(crate) member: &'a Member,
     /// Its number among all nodes.
     pub(crate) index: usize,
+    /// From when on what is read holds.
+    pub(crate) at: Duration,
+    /// Its pods up to then, if this is a later reading.
+    pub(crate) before: Option<&'a [Placed]>,
     /// Its addresses at the start, if this is a later reading.
     pub(crate) first_addresses: Option<&'a Addresses>,
     pub(crate) until: Option<Duration>,
@@ -122,6 +129,10 @@ pub(crate) fn node(
     object.item("count");
     let labels = object.or(decoder, "labels", Vec::new(), labels);
     let presence = presence(decoder, &mut object, member.ordinal, until);
+    let registered = object.optional(decoder, "registered", Decoder::boolean);
+    if let (Some(Some(_)), true) = (registered, reading.first_addresses.is_none()) {
+        note_idle_times(decoder, &mut object);
+    }
     let up = object.or(decoder, "machine", true, |decoder, item| {
         decoder.word(item, &[("Up", true), ("Down", false)])
     });
@@ -141,6 +152,10 @@ pub(crate) fn node(
     let pods = object.required(decoder, "pods", |decoder, item| {
         pods(decoder, item, &member.name, until)
     });
+    let pods = pods.map(|pods| match reading.before {
+        Some(before) => brought(pods, before, reading.at),
+        None => pods,
+    });
     let cpu_nanocores = object.required(decoder, "cpu", Decoder::cpu);
     let memory_bytes = object.required(decoder, "memory", Decoder::memory);
     let up_for = object.required(decoder, "upFor", Decoder::duration);
@@ -148,6 +163,7 @@ pub(crate) fn node(
     Some(Decoded {
         labels: labels?,
         presence: presence?,
+        registered: registered?,
         up: up?,
         ready: ready?,
         addresses: addresses?,
@@ -184,6 +200,7 @@ fn presence(
         joins_later: joins_later?,
         leaves: leaves?,
         leaves_later: leaves_later?,
+        registered: Timeline::constant(None),
     };
     if let Some(leaves) = &presence.leaves
         && leaves.median() + presence.leaves_later <= presence.joins.median() + presence.joins_later
@@ -197,6 +214,20 @@ fn presence(
         ));
     }
     Some(presence)
+}
+
+/// Times beside `registered` decide nothing from the beginning on.
+fn note_idle_times(decoder: &mut Decoder, object: &mut Object<'_>) {
+    for key in ["joinsAt", "joinEvery", "leavesAt", "leaveEvery"] {
+        if let Some(item) = object.item(key) {
+            decoder.note(Diagnostic::at(
+                Code::SaysNothing,
+                item.key_span(),
+                format!("`{key}` says nothing beside `registered`"),
+                "keep one of them; `registered` can change while the scenario runs",
+            ));
+        }
+    }
 }
 
 /// A time within the run, even when `later` is added, or what it is drawn

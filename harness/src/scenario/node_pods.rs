@@ -79,8 +79,43 @@ static CONTAINER: Shape = Shape::new(
     ],
 );
 
-/// Each with the place of its name, for messages.
-pub(crate) type Placed = (Pod, Span);
+/// A pod, and what was said of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Placed {
+    pub(crate) pod: Pod,
+    /// As the scenario describes it, where a change brings it and it therefore
+    /// starts later.
+    described: Option<Box<Pod>>,
+    /// The place of its name, for messages.
+    pub(crate) place: Span,
+}
+
+impl Placed {
+    fn new(pod: Pod, place: Span) -> Self {
+        Self {
+            pod,
+            described: None,
+            place,
+        }
+    }
+
+    fn described(&self) -> &Pod {
+        self.described.as_deref().unwrap_or(&self.pod)
+    }
+
+    /// The pod when a change brings it `at` a time: nothing of it has started
+    /// before.
+    fn brought(mut self, at: Duration) -> Self {
+        self.described = Some(Box::new(self.pod.clone()));
+        let start = i64::try_from(at.as_nanos()).unwrap_or(i64::MAX);
+        self.pod.comes_at = at;
+        for container in &mut self.pod.containers {
+            container.started_ns = container.started_ns.max(start);
+            container.restarts.retain(|restart| at < *restart);
+        }
+        self
+    }
+}
 
 /// A number of ordinary pods, or a list of particular ones.
 pub(crate) fn pods(
@@ -91,7 +126,7 @@ pub(crate) fn pods(
 ) -> Option<Vec<Placed>> {
     if item.node.text().is_some() {
         let count = decoder.integer(item, 0..=1000)?;
-        let pods = (1..=count).map(|number| (ordinary_pod(node, number), item.span()));
+        let pods = (1..=count).map(|number| Placed::new(ordinary_pod(node, number), item.span()));
         return Some(pods.collect());
     }
     decoder.list(item, |decoder, item| pod(decoder, item, until))
@@ -104,6 +139,7 @@ fn ordinary_pod(node: &str, number: u64) -> Pod {
         namespace: "default".to_owned(),
         name: format!("{node}-pod-{number}"),
         labels: Vec::new(),
+        comes_at: Duration::ZERO,
         deleted_at: None,
         containers: vec![Container {
             name: "app".to_owned(),
@@ -136,10 +172,21 @@ fn pod(decoder: &mut Decoder, item: Item<'_>, until: Option<Duration>) -> Option
         namespace: namespace?,
         name: name?,
         labels: labels?,
+        comes_at: Duration::ZERO,
         deleted_at: deleted_at?,
         containers: containers?,
     };
-    Some((pod, place))
+    Some(Placed::new(pod, place))
+}
+
+/// `pods`, which hold from `at` on, as they follow upon those `before`: what is
+/// described as before goes on, anything else starts then at the earliest.
+pub(crate) fn brought(pods: Vec<Placed>, before: &[Placed], at: Duration) -> Vec<Placed> {
+    let follow = |new: Placed| {
+        let known = before.iter().find(|known| *known.described() == new.pod);
+        known.cloned().unwrap_or_else(|| new.brought(at))
+    };
+    pods.into_iter().map(follow).collect()
 }
 
 /// Reads labels.

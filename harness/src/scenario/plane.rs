@@ -16,7 +16,7 @@ use super::model::{
     Timeline,
 };
 use super::rbac;
-use super::service;
+use super::service::{self, Existence};
 use super::source::Span;
 use super::tree::{Entry, Node, Value, overlay};
 
@@ -48,9 +48,11 @@ pub(crate) struct State {
 #[derive(Debug, Default)]
 pub(crate) struct OverTime {
     servers: Vec<Vec<(Duration, ApiServer)>>,
-    clocks: Vec<Clock>,
+    clocks: Vec<Vec<(Duration, Clock)>>,
     aggregation: Vec<(Duration, Aggregation)>,
+    api_service: Vec<(Duration, Existence)>,
     service: Vec<(Duration, Service)>,
+    service_exists: Vec<(Duration, Existence)>,
     authentication: Vec<(Duration, Authentication)>,
     rbac: Vec<(Duration, Vec<RbacRule>)>,
     consumers: Vec<(Duration, Vec<Consumer>)>,
@@ -60,7 +62,9 @@ pub(crate) struct OverTime {
 pub(crate) struct Plane {
     pub(crate) api_servers: Vec<ApiServerNode>,
     pub(crate) aggregation: Timeline<Aggregation>,
+    pub(crate) api_service_there: Timeline<bool>,
     pub(crate) service: Timeline<Service>,
+    pub(crate) service_there: Timeline<bool>,
     pub(crate) authentication: Timeline<Authentication>,
     pub(crate) rbac: Timeline<Vec<RbacRule>>,
     pub(crate) consumers: Timeline<Vec<Consumer>>,
@@ -157,14 +161,16 @@ impl State {
             self.decode_servers(decoder, at, until, result);
         }
         if is_touched("aggregation")
-            && let Some(read) = aggregation::aggregation(decoder, item(2), until)
+            && let Some((read, existence)) = aggregation::aggregation(decoder, item(2), until)
         {
             result.aggregation.push((at, read));
+            result.api_service.push((at, existence));
         }
         if is_touched("service")
-            && let Some(read) = service::service(decoder, item(3), until)
+            && let Some((read, existence)) = service::service(decoder, item(3), until)
         {
             result.service.push((at, read));
+            result.service_exists.push((at, existence));
         }
         if is_touched("authentication")
             && let Some(read) = aggregation::authentication(decoder, item(4))
@@ -209,15 +215,14 @@ impl State {
                 .collect()
         };
         result.servers.resize_with(whole.len(), Vec::new);
+        result.clocks.resize_with(whole.len(), Vec::new);
         for (index, (name, place, tree)) in whole.iter().enumerate() {
             let item = Item::named(name, *place, tree);
             let Some((server, clock)) = api_server::api_server(decoder, item, until) else {
                 continue;
             };
             result.servers[index].push((at, server));
-            if result.clocks.len() == index {
-                result.clocks.push(clock);
-            }
+            result.clocks[index].push((at, clock));
         }
     }
 
@@ -236,15 +241,17 @@ impl State {
             return None;
         }
         let servers = names.into_iter().zip(result.clocks).zip(result.servers);
-        let api_servers = servers.map(|((name, clock), over_time)| ApiServerNode {
+        let api_servers = servers.map(|((name, clocks), over_time)| ApiServerNode {
             name,
-            clock,
+            clock: Clock::over_time(&clocks),
             over_time: Timeline::of_changes(over_time),
         });
         Some(Plane {
             api_servers: api_servers.collect(),
             aggregation: over_time(result.aggregation)?,
+            api_service_there: Existence::over_time(&result.api_service)?,
             service: over_time(result.service)?,
+            service_there: Existence::over_time(&result.service_exists)?,
             authentication: over_time(result.authentication)?,
             rbac: over_time(result.rbac)?,
             consumers: over_time(result.consumers)?,

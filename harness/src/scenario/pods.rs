@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::model::{ActionKind, Dns, MetricsServer, Scenario, Timeline};
+use super::model::{ActionKind, Dns, MetricsServer, Node, Scenario, Timeline};
 
 /// What records and rules call the only pod, or all of them.
 pub const METRICS_SERVER: &str = "metrics-server";
@@ -83,10 +83,10 @@ impl Scenario {
             .iter()
             .filter(|action| matches!(action.kind, ActionKind::Drain(_)))
             .count();
-        let leaving = self.nodes.iter().filter(|node| node.leaves_at.is_some());
+        let leaving = self.nodes.iter().map(Node::departures);
         let unready = self.nodes.iter().map(|node| node.ready.0.len() - 1);
         let down = self.nodes.iter().map(|node| node.evictions(self.until));
-        let losses = leaving.count() + unready.sum::<usize>() + down.sum::<usize>();
+        let losses = leaving.sum::<usize>() + unready.sum::<usize>() + down.sum::<usize>();
         let evictions = match self.can_be_evicted() {
             true => MOST_PODS,
             false => 0,

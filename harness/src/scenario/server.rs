@@ -66,15 +66,13 @@ pub(crate) static METRICS_SERVER: Shape = Shape::new(
             Kind::Mapping(&STRATEGY),
             "{type: RollingUpdate, rollingUpdate: {maxUnavailable: 0, maxSurge: 1}}",
             "How a change of the pod template is rolled out. Default: that of Kubernetes.",
-        )
-        .fixed("it belongs to the whole run"),
+        ),
         Key::optional(
             "podDisruptionBudget",
             Kind::Mapping(&BUDGET),
             "{minAvailable: 1}",
             "What a drain must leave alone. Missing: nothing.",
-        )
-        .fixed("it belongs to the whole run"),
+        ),
         Key::optional(
             "podAntiAffinity",
             Kind::Word(&[("required", "no two pods share a node, by host name")]),

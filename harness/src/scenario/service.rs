@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::code::Code;
 use super::decoder::{Decoder, Item, Object};
 use super::diagnostic::Diagnostic;
-use super::model::{Service, ServiceReference, TargetPort};
+use super::model::{Service, ServiceReference, TargetPort, Timeline};
 use super::scalars::PORT as PORT_NUMBER;
 use super::shape::{Key, Kind, Shape};
 
@@ -17,7 +17,8 @@ const PORT: u16 = 443;
 const PORT_NAME: &str = "https";
 const LABEL: (&str, &str) = ("k8s-app", "metrics-server");
 
-pub(crate) const A_TIME: &str = "it is a time already: set it for the whole run";
+/// What to do instead of changing when an object is there.
+const A_TIME: &str = "it is a time already: set it for the whole run, or change `exists`";
 
 const IN_NAMESPACE: Key = Key::optional(
     "namespace",
@@ -60,6 +61,12 @@ pub(crate) static SERVICE_SHAPE: Shape = Shape::new(
             "When it is deleted. Missing: never.",
         )
         .fixed(A_TIME),
+        Key::optional(
+            "exists",
+            Kind::Boolean,
+            "false",
+            "Whether it is there: in a change, it is created or deleted. Missing: as `createdAt` and `deletedAt` say.",
+        ),
         IN_NAMESPACE,
         NAMED,
         Key::optional(
@@ -101,15 +108,33 @@ pub(crate) static SERVICE_SHAPE: Shape = Shape::new(
     ],
 );
 
-pub(crate) type Presence = (Option<Duration>, Option<Option<Duration>>);
+/// When an object is there.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Existence {
+    created_at: Duration,
+    deleted_at: Option<Duration>,
+    /// What is said of it in place of the times.
+    said: Option<bool>,
+}
 
-/// When an object is created, under the key `created`, and deleted.
-pub(crate) fn presence(
+impl Existence {
+    /// Whether it is there, over time, from what is said from each time on.
+    pub(crate) fn over_time(said: &[(Duration, Self)]) -> Option<Timeline<bool>> {
+        let (_, first) = said.first()?;
+        let words = said.iter().map(|(at, existence)| (*at, existence.said));
+        let words = Timeline::of_changes(words.collect());
+        Some(words.or_between(first.created_at, first.deleted_at))
+    }
+}
+
+/// When an object is there: created at the time under the key `created`,
+/// deleted at another, or as the key `state` says.
+pub(crate) fn existence(
     decoder: &mut Decoder,
     object: &mut Object<'_>,
-    created: &'static str,
+    [created, state]: [&'static str; 2],
     until: Option<Duration>,
-) -> Presence {
+) -> Option<Existence> {
     let time = |decoder: &mut Decoder, item: Item<'_>| decoder.time(item, until);
     let created_at = object.or(decoder, created, Duration::ZERO, time);
     let deleted_at = object.optional(decoder, "deletedAt", time);
@@ -124,7 +149,12 @@ pub(crate) fn presence(
             format!("choose `deletedAt` later than `{created}`"),
         ));
     }
-    (created_at, deleted_at)
+    let said = object.optional(decoder, state, Decoder::boolean);
+    Some(Existence {
+        created_at: created_at?,
+        deleted_at: deleted_at?,
+        said: said?,
+    })
 }
 
 pub(crate) fn usual_reference() -> ServiceReference {
@@ -169,9 +199,9 @@ pub(crate) fn service(
     decoder: &mut Decoder,
     item: Item<'_>,
     until: Option<Duration>,
-) -> Option<Service> {
+) -> Option<(Service, Existence)> {
     let mut object = decoder.object(item, &SERVICE_SHAPE)?;
-    let (created_at, deleted_at) = presence(decoder, &mut object, "createdAt", until);
+    let existence = existence(decoder, &mut object, ["createdAt", "exists"], until);
     let called = name_and_port(decoder, &mut object);
     let text = |decoder: &mut Decoder, item: Item<'_>| decoder.text(item).map(str::to_owned);
     let port_name = object.or(decoder, "portName", PORT_NAME.to_owned(), text);
@@ -192,9 +222,7 @@ pub(crate) fn service(
     let publish = object.required(decoder, "publishNotReadyAddresses", Decoder::boolean);
     object.finish(decoder);
     let called = called?;
-    Some(Service {
-        created_at: created_at?,
-        deleted_at: deleted_at?,
+    let service = Service {
         namespace: called.namespace,
         name: called.name,
         port: called.port,
@@ -203,7 +231,8 @@ pub(crate) fn service(
         app_protocol: app_protocol?,
         selector: selector?,
         publish_not_ready_addresses: publish?,
-    })
+    };
+    Some((service, existence?))
 }
 
 /// A number, or the name of a container's port.

@@ -298,7 +298,7 @@ fn check_outside(scenario: &Scenario, subject: &Subject) -> Result<(), Refusal> 
              is one; use --sut own"
         ));
     }
-    if node.clock.drift_ppb != 0 || !node.clock.steps.is_empty() {
+    if !node.clock.is_steady() {
         return refuse(format!(
             "{file}: the clock of node {} drifts or is stepped, and metrics-server runs there: \
              this cannot be done to a program outside firstlight; use --sut own",

@@ -108,7 +108,8 @@ fn config(scenario: &Scenario, host: &Host) -> DeploymentConfig {
     }
 }
 
-/// Rolls out each new template, and scales, at its time.
+/// Rolls out each new template, and edits the rest of the Deployment and its
+/// budget, at its time.
 fn change(site: &Site, host: &Host, deployment: &Deployment) {
     let start = site.start;
     let rollouts: Vec<Duration> = site
@@ -118,13 +119,11 @@ fn change(site: &Site, host: &Host, deployment: &Deployment) {
         .skip(1)
         .map(|(at, _)| *at)
         .collect();
-    let scalings: Vec<(Duration, u32)> = site
-        .scenario
-        .metrics_server_changes
-        .iter()
-        .map(|(at, server)| (*at, server.replicas))
+    let changes = site.scenario.metrics_server_changes.iter();
+    let specs: Vec<_> = changes
+        .map(|(at, server)| (*at, server.replicas, server.strategy, server.budget))
         .collect();
-    if scalings.is_empty() {
+    if specs.is_empty() {
         return;
     }
     let rolled = deployment.clone();
@@ -134,11 +133,13 @@ fn change(site: &Site, host: &Host, deployment: &Deployment) {
             rolled.roll_out();
         }
     });
-    let scaled = deployment.clone();
+    let edited = deployment.clone();
     host.spawn(async move {
-        for (at, replicas) in scalings {
+        for (at, replicas, strategy, budget) in specs {
             (start + at).come().await;
-            scaled.scale(replicas);
+            edited.set_strategy(strategy);
+            edited.set_budget(budget);
+            edited.scale(replicas);
         }
     });
 }

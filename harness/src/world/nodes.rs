@@ -52,9 +52,9 @@ impl Site<'_> {
         let load = CurrentLoad::new(load(self.node));
         let node = Rc::new(self.node.clone());
         doors.add(self.node.ip, self.start_kubelet(load.clone()));
-        if self.node.joins_at.is_zero() {
+        if *self.node.there.at(Duration::ZERO) {
             put_node(self.node, Duration::ZERO, self.store, self.epoch);
-            let runs = |index: &usize| node.pods[*index].started_ns() <= 0;
+            let runs = |index: &usize| node.pods[*index].appears_at().is_zero();
             for index in (0..node.pods.len()).filter(runs) {
                 put_pod(&node, index, self.store, self.epoch);
             }
@@ -133,16 +133,19 @@ enum Step {
 /// time.
 fn steps(node: &Node) -> Vec<(Duration, Step)> {
     let mut steps: Vec<(Duration, Step)> = Vec::new();
-    if !node.joins_at.is_zero() {
-        steps.push((node.joins_at, Step::Join));
-    }
+    let comes = |is_there: bool| {
+        let changes = node.there.0.iter().skip(1);
+        changes.filter(move |(_, is)| *is == is_there)
+    };
+    steps.extend(comes(true).map(|(at, _)| (*at, Step::Join)));
     let ready = node.seen_ready();
     let ready = ready.0.into_iter().skip(1);
     steps.extend(ready.map(|(at, ready)| (at, Step::Ready(ready))));
     steps.extend(node.addresses.changes().map(|at| (at, Step::Addresses)));
     for (index, pod) in node.pods.iter().enumerate() {
-        if let Ok(started @ 1..) = u64::try_from(pod.started_ns()) {
-            steps.push((Duration::from_nanos(started), Step::PodStarts(index)));
+        let appears = pod.appears_at();
+        if !appears.is_zero() {
+            steps.push((appears, Step::PodStarts(index)));
         }
         for (container, settings) in pod.containers.iter().enumerate() {
             let restarts = settings.restarts.iter();
@@ -150,7 +153,7 @@ fn steps(node: &Node) -> Vec<(Duration, Step)> {
         }
         steps.extend(pod.deleted_at.map(|at| (at, Step::PodDeleted(index))));
     }
-    steps.extend(node.leaves_at.map(|at| (at, Step::Leave)));
+    steps.extend(comes(false).map(|(at, _)| (*at, Step::Leave)));
     steps.sort_by_key(|(at, _)| *at);
     steps
 }
@@ -164,14 +167,13 @@ impl Step {
         load: &CurrentLoad,
         now: Timestamp,
     ) {
-        let is_there = at >= node.joins_at && node.leaves_at.is_none_or(|leaves| at <= leaves);
+        let is_there = *node.there.at(at);
         match self {
             Self::Join => {
                 put_node(node, at, store, now);
                 let runs = |index: &usize| {
                     let pod = &node.pods[*index];
-                    i128::from(pod.started_ns()) <= nanos(at)
-                        && pod.deleted_at.is_none_or(|deleted| deleted > at)
+                    pod.appears_at() <= at && pod.deleted_at.is_none_or(|deleted| deleted > at)
                 };
                 for index in (0..node.pods.len()).filter(runs) {
                     put_pod(node, index, store, now);
@@ -203,17 +205,17 @@ impl Step {
                 let pod = &node.pods[index];
                 store.delete("pods", Some(&pod.namespace), &pod.name);
                 let mut new = (*load.get()).clone();
-                new.pods
-                    .retain(|one| (&one.namespace, &one.name) != (&pod.namespace, &pod.name));
+                // Another of the same name may follow.
+                if let Some(index) = new.pods.iter().position(|one| is_called(one, pod)) {
+                    new.pods.remove(index);
+                }
                 load.replace(new);
             }
             Self::Restart(index, container) => {
                 let pod = &node.pods[index];
                 let mut new = (*load.get()).clone();
                 let mut pods = new.pods.iter_mut();
-                if let Some(running) =
-                    pods.find(|one| (&one.namespace, &one.name) == (&pod.namespace, &pod.name))
-                {
+                if let Some(running) = pods.find(|one| is_called(one, pod)) {
                     running.containers[container].started_ns =
                         i64::try_from(nanos(at)).unwrap_or(i64::MAX);
                     load.replace(new);
@@ -221,6 +223,10 @@ impl Step {
             }
         }
     }
+}
+
+fn is_called(one: &load::Pod, pod: &model::Pod) -> bool {
+    (&one.namespace, &one.name) == (&pod.namespace, &pod.name)
 }
 
 fn nanos(duration: Duration) -> i128 {

@@ -184,17 +184,11 @@ fn kubernetes_service(site: &Site) {
 
 fn services(site: &Site) -> Vec<Step> {
     let timeline = &site.scenario.service;
-    let first = timeline.at(Duration::ZERO);
-    let exists = |at: Duration| {
-        first.created_at <= at && first.deleted_at.is_none_or(|deleted| at < deleted)
-    };
+    let there = &site.scenario.service_there;
     let mut steps = Vec::new();
     let mut current: Option<&Service> = None;
-    for at in times(
-        timeline,
-        [first.created_at].into_iter().chain(first.deleted_at),
-    ) {
-        let wanted = Some(timeline.at(at)).filter(|_| exists(at));
+    for at in times(timeline, there.changes()) {
+        let wanted = Some(timeline.at(at)).filter(|_| *there.at(at));
         let is_same = |one: &Service, other: &Service| {
             (&one.namespace, &one.name) == (&other.namespace, &other.name)
         };
@@ -243,16 +237,10 @@ fn service(site: &Site, settings: &Service, at: Duration) -> Value {
 
 fn api_services(site: &Site) -> Vec<Step> {
     let timeline = &site.scenario.aggregation;
-    let first = timeline.at(Duration::ZERO);
-    let exists = |at: Duration| {
-        first.registered_at <= at && first.deleted_at.is_none_or(|deleted| at < deleted)
-    };
+    let there = &site.scenario.api_service_there;
     let mut steps: Vec<Step> = Vec::new();
-    for at in times(
-        timeline,
-        [first.registered_at].into_iter().chain(first.deleted_at),
-    ) {
-        let object = exists(at).then(|| api_service(site, timeline.at(at), at));
+    for at in times(timeline, there.changes()) {
+        let object = there.at(at).then(|| api_service(site, timeline.at(at), at));
         let was = steps.last().and_then(|step| step.object.as_ref());
         let spec = |object: &Value| object["spec"].clone();
         if object.as_ref().map(spec) == was.map(spec) {

@@ -123,7 +123,7 @@ impl Shared {
             self.sets.borrow_mut().insert(revision, set);
         }
         let state = self.state();
-        let next = strategy::step(&self.config.strategy, &state);
+        let next = strategy::step(&self.strategy.get(), &state);
         let mut wanted: Vec<u32> = next.old.iter().map(|set| set.wanted).collect();
         wanted.push(next.new.wanted);
         let mut changed = false;

@@ -94,7 +94,7 @@ async fn evict(shared: &Rc<Shared>, member: &Member) {
 
 impl Shared {
     fn may_evict(&self, pod: Health) -> bool {
-        let Some(budget) = self.config.budget else {
+        let Some(budget) = self.budget.get() else {
             return true;
         };
         let members = self.members.borrow();

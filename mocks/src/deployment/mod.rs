@@ -124,6 +124,8 @@ struct Shared {
     events: EventLog,
     names: RefCell<Box<dyn Random>>,
     replicas: Cell<u32>,
+    strategy: Cell<Strategy>,
+    budget: Cell<Option<Budget>>,
     revision: Cell<u32>,
     created: Cell<u32>,
     /// Names of the ReplicaSets and how many pods each should have.
@@ -160,6 +162,8 @@ impl Deployment {
             shared: Rc::new(Shared {
                 names: RefCell::new(parts.host.random("pod-names")),
                 replicas: Cell::new(config.replicas),
+                strategy: Cell::new(config.strategy),
+                budget: Cell::new(config.budget),
                 revision: Cell::new(1),
                 created: Cell::new(0),
                 sets: RefCell::default(),
@@ -195,6 +199,17 @@ impl Deployment {
     pub fn scale(&self, replicas: u32) {
         self.shared.replicas.set(replicas);
         self.shared.changed.notify_one();
+    }
+
+    /// Sets `spec.strategy`: it holds from the next step of a rollout on.
+    pub fn set_strategy(&self, strategy: Strategy) {
+        self.shared.strategy.set(strategy);
+        self.shared.changed.notify_one();
+    }
+
+    /// Replaces the PodDisruptionBudget, or deletes it.
+    pub fn set_budget(&self, budget: Option<Budget>) {
+        self.shared.budget.set(budget);
     }
 
     /// `kubectl drain NODE` of metrics-server's pods: returns when none is

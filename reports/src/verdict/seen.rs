@@ -274,7 +274,7 @@ impl<'t> Switches<'t> {
             } if outcome == "200" && lists_nodes(target) => {
                 self.nodes.set(nodes);
                 // A node that was deleted has not been lost.
-                let gone = |node: &&NodeBrief| node.leaves_at_ns.is_some_and(|at| at <= t);
+                let gone = |node: &&NodeBrief| !node.present_at(t);
                 for node in case.nodes.iter().filter(gone) {
                     self.nodes.switches.remove(&*node.name);
                 }

@@ -1,7 +1,7 @@
 //! Cases and traces written by hand: what a run would record, on a grid that
 //! is easy to check by eye. Times are milliseconds of virtual time.
 
-use reports::case::{Case, NodeBrief, ProbeBrief, Setting, setting};
+use reports::case::{Case, NodeBrief, ProbeBrief, Setting, Stay, setting};
 use reports::trace::{Event, Record, Trace};
 
 pub(crate) const NODES: &str = "/apis/metrics.k8s.io/v1beta1/nodes";
@@ -59,6 +59,7 @@ pub(crate) fn k3s(name: &str) -> Case {
 pub(crate) fn node(name: &str) -> NodeBrief {
     NodeBrief {
         name: name.to_owned(),
+        stays: vec![Stay::default()],
         ..NodeBrief::default()
     }
 }

@@ -1,7 +1,7 @@
 //! Each verdict with a run that earns it, and the nearest run that does not.
 
 use crate::common::{NODES, Story, crash_loop, firewall, healthy, k3s, late_certificate, node};
-use reports::case::{Case, ProbeBrief};
+use reports::case::{Case, PodBrief, ProbeBrief};
 use reports::judgement::judge;
 use reports::trace::{Event, Record, Trace};
 use reports::verdict::{Verdict, ready_by};
@@ -128,7 +128,7 @@ fn a_node_that_flickers_is_flapping_but_one_that_left_is_not() {
     case.nodes.push(node("b"));
     let trace = story.end(120_000);
     check(&case, &trace, Verdict::Flapping, "node b was lost");
-    case.nodes[1].leaves_at_ns = Some(60_000 * crate::common::MS);
+    case.nodes[1].stays[0].to_ns = Some(60_000 * crate::common::MS);
     check(&case, &trace, Verdict::Ready, "normal");
 }
 
@@ -196,14 +196,18 @@ fn a_node_that_is_never_served_degrades_but_a_newcomer_does_not() {
         Verdict::ReadyDegraded,
         "node fargate of 2 is not served",
     );
-    case.nodes[1].joins_at_ns = 100_000 * crate::common::MS;
+    case.nodes[1].stays[0].from_ns = 100_000 * crate::common::MS;
     check(&case, &trace, Verdict::Ready, "normal");
 }
 
 #[test]
 fn pods_that_are_missing_degrade() {
     let mut case = k3s("pi");
-    case.nodes[0].pods = vec!["web/one".to_owned(), "web/two".to_owned()];
+    let pod = |name: &str| PodBrief {
+        name: name.to_owned(),
+        ..PodBrief::default()
+    };
+    case.nodes[0].pods = vec![pod("web/one"), pod("web/two")];
     let mut story = ready_pod();
     story.at(
         20_000,
@@ -221,6 +225,9 @@ fn pods_that_are_missing_degrade() {
         Verdict::ReadyDegraded,
         "web/two",
     );
+    // One that has only just started is not missed yet.
+    case.nodes[0].pods[1].complete_at_ns = 100_000 * crate::common::MS;
+    check(&case, &story.end(120_000), Verdict::Ready, "normal");
 }
 
 #[test]

@@ -65,6 +65,14 @@ pub struct Csr {
     pub keeps_dates: bool,
 }
 
+impl Csr {
+    /// Whether the same approver looks at requests as in `other`.
+    #[must_use]
+    pub fn has_approver_of(&self, other: &Self) -> bool {
+        (&self.approved_after, &self.approver_runs) == (&other.approved_after, &other.approver_runs)
+    }
+}
+
 /// What an approver says to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {

@@ -74,10 +74,6 @@ pub struct ServingCertificate {
 /// The aggregation layer, and the APIService object that it serves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Aggregation {
-    /// When the APIService object is created; before the run when zero.
-    pub registered_at: Duration,
-    /// When it is deleted.
-    pub deleted_at: Option<Duration>,
     /// Whether it says Available from before the run.
     pub available: bool,
     /// `spec.insecureSkipTLSVerify`
@@ -148,10 +144,6 @@ pub enum FrontProxyIssuer {
 /// The Service in front of metrics-server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Service {
-    /// When it is created; before the run when zero.
-    pub created_at: Duration,
-    /// When it is deleted.
-    pub deleted_at: Option<Duration>,
     /// `metadata.namespace`
     pub namespace: String,
     /// `metadata.name`

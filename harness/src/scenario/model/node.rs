@@ -18,11 +18,9 @@ pub struct Node {
     pub group: String,
     /// `metadata.labels`
     pub labels: Vec<(String, String)>,
-    /// When the Node object appears.
-    pub joins_at: Duration,
-    /// When the Node object is deleted.
-    pub leaves_at: Option<Duration>,
-    /// What `joins_at` and `leaves_at` are drawn from.
+    /// Whether the Node object is there, over time.
+    pub there: Timeline<bool>,
+    /// What `there` is made of.
     pub presence: Presence,
     /// Whether the machine is up, over time. Nothing reaches one that is not,
     /// and what ran there ends; its Node object stays.
@@ -65,6 +63,12 @@ const MONITOR_GRACE: Duration = Duration::from_secs(50);
 const TOLERATION: Duration = Duration::from_secs(300);
 
 impl Node {
+    /// How often the Node object is deleted.
+    #[must_use]
+    pub fn departures(&self) -> usize {
+        self.there.0.iter().skip(1).filter(|(_, is)| !is).count()
+    }
+
     /// When the machine is down: from when on, and until when if it comes back.
     fn outages(&self) -> impl Iterator<Item = (Duration, Option<Duration>)> + '_ {
         let entries = self.up.0.iter().enumerate();
@@ -115,7 +119,7 @@ impl Node {
 }
 
 /// When a node comes and goes, before anything is drawn.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Presence {
     /// `joinsAt`
     pub joins: Distribution,
@@ -125,17 +129,58 @@ pub struct Presence {
     pub leaves: Option<Distribution>,
     /// What the node's place in its group adds to it.
     pub leaves_later: Duration,
+    /// `registered` over time: where it is said it holds in place of the times.
+    pub registered: Timeline<Option<bool>>,
 }
 
 /// A wall clock that may be wrong.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Clock {
     /// Nanoseconds ahead of (positive) or behind true time at virtual zero.
     pub offset_ns: i64,
-    /// Drift in parts per billion.
-    pub drift_ppb: i64,
-    /// Steps: virtual time, and nanoseconds by which the clock is moved then.
+    /// Drift in parts per billion, over time.
+    pub drift_ppb: Timeline<i64>,
+    /// Steps in order of time: virtual time, and nanoseconds by which the clock
+    /// is moved then.
     pub steps: Vec<(Duration, i64)>,
+}
+
+impl Default for Clock {
+    /// A right one.
+    fn default() -> Self {
+        Self {
+            offset_ns: 0,
+            drift_ppb: Timeline::constant(0),
+            steps: Vec::new(),
+        }
+    }
+}
+
+impl Clock {
+    /// One clock from what is said of it from each time on, the first at zero.
+    /// A new offset is a step by the difference.
+    pub(crate) fn over_time(said: &[(Duration, Self)]) -> Self {
+        let mut clock = said
+            .first()
+            .map_or_else(Self::default, |(_, first)| first.clone());
+        for pair in said.windows(2) {
+            let (at, before, after) = (pair[1].0, &pair[0].1, &pair[1].1);
+            let by = after.offset_ns.saturating_sub(before.offset_ns);
+            clock.steps.extend((by != 0).then_some((at, by)));
+        }
+        clock.steps.sort_by_key(|(at, _)| *at);
+        let drift = |(at, clock): &(Duration, Self)| (*at, *clock.drift_ppb.at(Duration::ZERO));
+        if !said.is_empty() {
+            clock.drift_ppb = Timeline::of_changes(said.iter().map(drift).collect());
+        }
+        clock
+    }
+
+    /// Whether it goes on being as far from true time as at the beginning.
+    #[must_use]
+    pub fn is_steady(&self) -> bool {
+        self.steps.is_empty() && self.drift_ppb == Timeline::constant(0)
+    }
 }
 
 /// A pod whose containers a kubelet reports.
@@ -147,6 +192,8 @@ pub struct Pod {
     pub name: String,
     /// `metadata.labels`
     pub labels: Vec<(String, String)>,
+    /// When a change brings it; zero if none does.
+    pub comes_at: Duration,
     /// When it is deleted, in virtual time.
     pub deleted_at: Option<Duration>,
     /// Its containers.
@@ -154,6 +201,24 @@ pub struct Pod {
 }
 
 impl Pod {
+    /// When the Pod object appears: with its first container.
+    #[must_use]
+    pub fn appears_at(&self) -> Duration {
+        let started = u64::try_from(self.started_ns()).unwrap_or(0);
+        Duration::from_nanos(started).max(self.comes_at)
+    }
+
+    /// When the last of its containers has started for the last time.
+    #[must_use]
+    pub fn complete_at(&self) -> Duration {
+        let starts = self.containers.iter().map(|container| {
+            let started = u64::try_from(container.started_ns).unwrap_or(0);
+            let last = container.restarts.last().copied();
+            last.unwrap_or(Duration::from_nanos(started))
+        });
+        starts.max().unwrap_or_default().max(self.comes_at)
+    }
+
     /// When its first container starts, in nanoseconds relative to virtual
     /// time zero.
     #[must_use]
