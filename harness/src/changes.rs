@@ -75,6 +75,8 @@ fn action_words(scenario: &Scenario, action: &Action) -> String {
         ActionKind::Kill => format!("SIGKILL to {pod}"),
         ActionKind::Start => format!("{pod} started"),
         ActionKind::Terminate => format!("SIGTERM to {pod}"),
+        ActionKind::Delete => format!("kubectl delete pod {pod}"),
+        ActionKind::RolloutRestart => format!("kubectl rollout restart {pod}"),
         ActionKind::Drain(node) => format!("kubectl drain {}", scenario.nodes[node].name),
     }
 }

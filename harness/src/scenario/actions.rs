@@ -10,6 +10,7 @@ use super::fleet::Fleet;
 use super::model::{Action, ActionKind};
 use super::pods::METRICS_SERVER as METRICS_SERVER_NAME;
 use super::shape::{Choice, Key, Kind, Shape};
+use super::suggest::choice;
 use super::timing::{self, Timed};
 
 pub(crate) static ACTION: Shape = Shape::new(
@@ -34,6 +35,18 @@ pub(crate) static ACTION: Shape = Shape::new(
         ),
         Key::optional("terminate", PROCESS, "metrics-server", "SIGTERM."),
         Key::optional(
+            "delete",
+            PROCESS,
+            "metrics-server",
+            "`kubectl delete pod`: its process ends as with SIGTERM, and a new pod takes its place.",
+        ),
+        Key::optional(
+            "rolloutRestart",
+            Kind::Word(&DEPLOYMENT),
+            "metrics-server",
+            "`kubectl rollout restart`: new pods of the same template replace the old ones, as `strategy` has it.",
+        ),
+        Key::optional(
             "drain",
             Kind::Text,
             "node-1",
@@ -41,8 +54,20 @@ pub(crate) static ACTION: Shape = Shape::new(
         ),
     ],
 )
-.choice(Choice::One(&["kill", "start", "terminate", "drain"]))
+.choice(Choice::One(&KINDS))
 .also(timing::ONE_TIME);
+
+/// The keys of which an action has one.
+const KINDS: [&str; 6] = [
+    "kill",
+    "start",
+    "terminate",
+    "delete",
+    "rolloutRestart",
+    "drain",
+];
+
+const DEPLOYMENT: [(&str, &str); 1] = [("metrics-server", "its Deployment")];
 
 const PROCESS: Kind = Kind::Form(
     "metrics-server or one of its pods",
@@ -68,8 +93,16 @@ pub(crate) fn actions(
             one("kill", ActionKind::Kill),
             one("start", ActionKind::Start),
             one("terminate", ActionKind::Terminate),
+            one("delete", ActionKind::Delete),
             object
-                .optional(decoder, "drain", |decoder, item| fleet.member(decoder, item))
+                .optional(decoder, "rolloutRestart", |decoder, item| {
+                    decoder.word(item, &[(DEPLOYMENT[0].0, ActionKind::RolloutRestart)])
+                })
+                .map(|given| given.map(|kind| (kind, None))),
+            object
+                .optional(decoder, "drain", |decoder, item| {
+                    fleet.member(decoder, item)
+                })
                 .map(|given| given.map(|node| (ActionKind::Drain(node), None))),
         ];
         object.finish(decoder);
@@ -80,7 +113,10 @@ pub(crate) fn actions(
                 Code::Contradiction,
                 item.key_span(),
                 "an action does exactly one thing",
-                "write one of `kill`, `start`, `terminate` and `drain`, such as `{at: 55s, kill: metrics-server}`",
+                format!(
+                    "write one of {}, such as `{{at: 55s, kill: metrics-server}}`",
+                    choice(KINDS)
+                ),
             ));
             return None;
         };

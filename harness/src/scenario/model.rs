@@ -386,7 +386,8 @@ impl Action {
     /// Whether it may end a pod of metrics-server for good.
     #[must_use]
     pub fn may_replace_pods(&self) -> bool {
-        matches!(self.kind, ActionKind::Drain(_))
+        use ActionKind::{Delete, Drain, RolloutRestart};
+        matches!(self.kind, Drain(_) | Delete | RolloutRestart)
     }
 }
 
@@ -419,6 +420,10 @@ pub enum ActionKind {
     Start,
     /// SIGTERM to the metrics-server process.
     Terminate,
+    /// `kubectl delete pod`: its ReplicaSet makes another.
+    Delete,
+    /// `kubectl rollout restart` of the Deployment.
+    RolloutRestart,
     /// `kubectl drain` of this node, an index into [`Scenario::nodes`].
     Drain(usize),
 }

@@ -4,6 +4,7 @@
 //! called `metrics-server`; otherwise they are `metrics-server-1`,
 //! `metrics-server-2` and so on.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::model::{ActionKind, Dns, MetricsServer, Node, Scenario, Timeline};
@@ -50,16 +51,22 @@ impl Scenario {
             .map_or(&self.metrics_server, |(_, server)| server)
     }
 
-    /// The pod templates: from when on each holds.
+    /// The pod templates: from when on each holds. A restart of the rollout makes
+    /// a new one of the same settings.
     #[must_use]
     pub fn templates(&self) -> Vec<(Duration, &MetricsServer)> {
-        let mut templates = vec![(Duration::ZERO, &self.metrics_server)];
-        for (at, server) in &self.metrics_server_changes {
-            if templates
-                .last()
-                .is_some_and(|(_, last)| server.is_new_template(last))
-            {
-                templates.push((*at, server));
+        let actions = self.actions.iter();
+        let restarts = actions.filter(|action| action.kind == ActionKind::RolloutRestart);
+        let restarts: BTreeSet<Duration> = restarts.map(|action| action.at).collect();
+        let changes = self.metrics_server_changes.iter().map(|(at, _)| *at);
+        let times: BTreeSet<Duration> = changes.chain(restarts.iter().copied()).collect();
+        let mut last = &self.metrics_server;
+        let mut templates = vec![(Duration::ZERO, last)];
+        for at in times {
+            let server = self.metrics_server_at(at);
+            if restarts.contains(&at) || server.is_new_template(last) {
+                templates.push((at, server));
+                last = server;
             }
         }
         templates
@@ -78,11 +85,10 @@ impl Scenario {
             .fold(first, usize::max);
         let rollouts = self.templates().len() - 1;
         let scalings = usize::from(largest > first);
-        let drains = self
+        let removals = self
             .actions
             .iter()
-            .filter(|action| matches!(action.kind, ActionKind::Drain(_)))
-            .count();
+            .filter(|action| matches!(action.kind, ActionKind::Drain(_) | ActionKind::Delete));
         let leaving = self.nodes.iter().map(Node::departures);
         let unready = self.nodes.iter().map(|node| node.ready.0.len() - 1);
         let down = self.nodes.iter().map(|node| node.evictions(self.until));
@@ -92,7 +98,7 @@ impl Scenario {
             false => 0,
         };
         let waiting = usize::from(self.waits_to_replace_pods);
-        let replaced = rollouts + scalings + drains + losses + waiting;
+        let replaced = rollouts + scalings + removals.count() + losses + waiting;
         (first + largest * replaced + evictions).min(MOST_PODS)
     }
 

@@ -305,9 +305,8 @@ fn check_outside(scenario: &Scenario, subject: &Subject) -> Result<(), Refusal> 
             node.name
         ));
     }
-    let is_ours = |kind: &ActionKind| !matches!(kind, ActionKind::Drain(_));
     let mut actions = scenario.actions.iter();
-    let action = actions.find(|action| is_ours(&action.kind));
+    let action = actions.find(|action| !matches!(action.kind, ActionKind::Drain(_)));
     if let (Subject::External, Some(action)) = (subject, action) {
         return refuse(format!(
             "{file}: the change at {:?} acts on the metrics-server process, which firstlight \

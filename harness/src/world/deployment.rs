@@ -35,6 +35,9 @@ impl Handle {
             ActionKind::Kill => pods.iter().for_each(|pod| pod.kill()),
             ActionKind::Terminate => pods.iter().for_each(|pod| pod.terminate()),
             ActionKind::Start => pods.iter().for_each(|pod| pod.start()),
+            ActionKind::Delete => self.deployment.delete(action.pod),
+            // One of the templates: rolled out as those of changes are.
+            ActionKind::RolloutRestart => {}
             ActionKind::Drain(node) => {
                 let (deployment, nodes) = (self.deployment.clone(), Rc::clone(&self.nodes));
                 self.clients
@@ -123,9 +126,6 @@ fn change(site: &Site, host: &Host, deployment: &Deployment) {
     let specs: Vec<_> = changes
         .map(|(at, server)| (*at, server.replicas, server.strategy, server.budget))
         .collect();
-    if specs.is_empty() {
-        return;
-    }
     let rolled = deployment.clone();
     host.spawn(async move {
         for at in rollouts {

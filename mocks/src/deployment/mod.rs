@@ -212,6 +212,17 @@ impl Deployment {
         self.shared.budget.set(budget);
     }
 
+    /// `kubectl delete pod` of pod number `ordinal`, from 1, or of all there are.
+    pub fn delete(&self, ordinal: Option<u32>) {
+        let members: Vec<Rc<Member>> = self.shared.members.borrow().clone();
+        let is_meant = |member: &&Rc<Member>| ordinal.is_none_or(|one| member.ordinal == one);
+        for member in members.iter().filter(is_meant) {
+            if self.shared.view(member).active {
+                self.shared.delete(member);
+            }
+        }
+    }
+
     /// `kubectl drain NODE` of metrics-server's pods: returns when none is
     /// left on it.
     pub async fn drain(&self, node: &str) {
