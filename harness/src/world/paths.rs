@@ -10,14 +10,6 @@ use crate::engine::path::{Ends, ResolvedRule};
 use crate::faults;
 use crate::scenario::model::{Party, PathEffect, PathRule, Scenario, Timeline};
 
-/// How long packets of a machine that goes down still get through.
-///
-/// DIFFERENCE: what ends with the machine closes its connections, which a real
-/// one leaves hanging; new ones meet nobody, as they should. Otherwise the port
-/// of a process that starts again would be held by connections of which nobody
-/// can learn that they are over.
-const LAST_GASP: Duration = Duration::from_millis(1);
-
 /// The scenario's rules with their parties as sets of addresses. A machine
 /// that is down is a rule too: nothing reaches it, and nothing comes from it.
 #[must_use]
@@ -29,7 +21,7 @@ pub fn resolve(scenario: &Scenario, addresses: &Addresses) -> Timeline<Vec<Resol
     };
     let mut times: Vec<Duration> = scenario.network.0.iter().map(|(at, _)| *at).collect();
     for node in &scenario.nodes {
-        times.extend(node.up.changes().flat_map(|at| [at, at + LAST_GASP]));
+        times.extend(node.up.changes());
     }
     times.sort_unstable();
     times.dedup();
@@ -66,7 +58,7 @@ impl Resolver<'_> {
     fn machines_down(&self, at: Duration) -> impl Iterator<Item = ResolvedRule> + '_ {
         let mut down: BTreeMap<&str, BTreeSet<IpAddr>> = BTreeMap::new();
         for (index, node) in self.scenario.nodes.iter().enumerate() {
-            if *node.up.at(at) || *node.up.at(at.saturating_sub(LAST_GASP)) {
+            if *node.up.at(at) {
                 continue;
             }
             let group = down.entry(&node.group).or_default();
