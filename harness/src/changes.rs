@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use mocks::deployment::placement::Taint;
+
 use crate::scenario::model::{
     Action, ActionKind, Clock, Kubelet, MetricsServer, Node, Pod, Scenario,
 };
@@ -152,6 +154,14 @@ fn node_changes(node: &Node) -> Vec<Change> {
         pairs(&node.ready.0)
             .map(|(at, _, ready)| change(at, &node.name, format!("node Ready={ready}"))),
     );
+    changes.extend(pairs(&node.taints.0).map(|(at, _, taints)| {
+        let shown: Vec<String> = taints.iter().map(taint_words).collect();
+        let what = match shown.is_empty() {
+            true => "no taints".to_owned(),
+            false => format!("taints: {}", shown.join(", ")),
+        };
+        change(at, &node.name, what)
+    }));
     changes.extend(pairs(&node.up.0).map(|(at, _, up)| {
         let what = if *up {
             "machine comes back"
@@ -179,6 +189,15 @@ fn node_changes(node: &Node) -> Vec<Change> {
     }));
     changes.extend(clock_changes(&node.name, &node.clock));
     changes
+}
+
+/// As `kubectl taint` writes it.
+fn taint_words(taint: &Taint) -> String {
+    let effect = taint.effect.word();
+    match &*taint.value {
+        "" => format!("{}:{effect}", taint.key),
+        value => format!("{}={value}:{effect}", taint.key),
+    }
 }
 
 fn clock_changes<'a>(host: &'a str, clock: &'a Clock) -> impl Iterator<Item = Change> + 'a {

@@ -55,7 +55,7 @@ pub(crate) struct Change {
 }
 
 /// The keys of a node by which it can become one that runs nothing.
-const GONE: [&str; 3] = [".ready", ".machine", ".registered"];
+const GONE: [&str; 4] = [".ready", ".machine", ".registered", ".taints"];
 
 impl Change {
     /// Whether it may end a pod of metrics-server for good.

@@ -11,6 +11,7 @@
 //!   control plane is made of by `plane`, with `api_server`, `aggregation`,
 //!   `service`, `validity`, `rbac` and `consumers`; `consistency`: whether the
 //!   parts go together;
+//!   `placement`: taints, and what pods ask of nodes;
 //! - `manifest`: a real manifest as a layer between the two;
 //! - `layers`: one layer over another;
 //! - `changes`: what holds from a later time on, as further layers; `over_time`
@@ -67,6 +68,7 @@ mod node_pods;
 mod nodes_over_time;
 mod over_time;
 mod payload;
+mod placement;
 mod plane;
 mod pod_start;
 pub mod pods;

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mocks::deployment::placement::Placement;
 use mocks::deployment::{Budget, Strategy};
 use reports::moment::Moment;
 
@@ -245,6 +246,8 @@ pub struct MetricsServer {
     pub startup: Option<Probe>,
     /// `terminationGracePeriodSeconds`
     pub termination_grace: Duration,
+    /// What its pods ask of their nodes.
+    pub placement: Placement,
     /// `hostNetwork`
     pub host_network: bool,
     /// Whether exits are followed by restarts (`restartPolicy: Always`).

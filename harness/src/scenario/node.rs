@@ -4,6 +4,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 use std::time::Duration;
 
+use mocks::deployment::placement::Taint;
+
 use super::clock::{CLOCK, clock};
 use super::code::Code;
 use super::decoder::{Decoder, Item, Object};
@@ -12,13 +14,14 @@ use super::fleet::{COUNT, Member};
 use super::kubelet::{KUBELET, Owner, plan};
 use super::model::{Clock, Distribution, KubeletPlan, Presence, Timeline};
 use super::node_pods::{LABELS, PODS, Placed, brought, labels, pods};
+use super::placement::{TAINTS, taints};
 use super::scalars::DISTRIBUTION;
 use super::shape::{Key, Kind, Shape};
 use super::tree::Node as Tree;
 use super::values::show_duration;
 
 /// What to do instead of changing a node's other settings during the run.
-const WHOLE_RUN: &str = "set it on the node for the whole run; `kubelet`, `clock`, `machine`, `registered`, `addresses`, `ready` and `pods` can change";
+const WHOLE_RUN: &str = "set it on the node for the whole run; `kubelet`, `clock`, `machine`, `registered`, `taints`, `addresses`, `ready` and `pods` can change";
 
 /// What to do instead of changing when a node is there.
 const A_TIME: &str = "it is a time already: set it on the node, or change `registered`";
@@ -35,6 +38,7 @@ pub(crate) static NODE: Shape = Shape::new(
         Key::optional("leaveEvery", Kind::Duration, "2s", "In a group, how much later than the one before each further node leaves. Default: 0s.").fixed(A_TIME),
         Key::optional("registered", Kind::Boolean, "false", "Whether its Node object is there: in a change, the node joins or leaves. Missing: as `joinsAt` and `leavesAt` say."),
         Key::optional("machine", Kind::Word(&[("Up", "it runs"), ("Down", "it is gone with what runs there: packets to it vanish; its Node is not Ready 50s later, and 5m after that its pods are replaced elsewhere")]), "Down", "Whether the machine itself is there. One that comes back starts its kubelet anew. Default: `Up`."),
+        Key::optional("taints", TAINTS, "[{key: node-role.kubernetes.io/control-plane, effect: NoSchedule}]", "Taints of the Node, besides those that say how it is. Default: none."),
         Key::given("ready", Kind::Boolean, "false", "The node's condition Ready."),
         Key::optional("ip", Kind::Ip, "10.0.0.77", "The machine's address. Missing: the first address of `addresses` that is one, else one of 10.0.0.0/16.").fixed(WHOLE_RUN),
         Key::optional("addresses", Kind::List(&Kind::Mapping(&ADDRESS)), "[{type: InternalIP, address: 10.0.0.7}, {type: Hostname, address: node-1}]", "`status.addresses` of the Node object, in order. Missing: the machine's address as InternalIP, the node's name as Hostname."),
@@ -91,6 +95,7 @@ pub(crate) struct Decoded {
     /// Without what is said of `registered` at other times.
     pub(crate) presence: Presence,
     pub(crate) registered: Option<bool>,
+    pub(crate) taints: Vec<Taint>,
     pub(crate) up: bool,
     pub(crate) ready: bool,
     pub(crate) addresses: Addresses,
@@ -133,6 +138,7 @@ pub(crate) fn node(
     if let (Some(Some(_)), true) = (registered, reading.first_addresses.is_none()) {
         note_idle_times(decoder, &mut object);
     }
+    let taints = object.or(decoder, "taints", Vec::new(), taints);
     let up = object.or(decoder, "machine", true, |decoder, item| {
         decoder.word(item, &[("Up", true), ("Down", false)])
     });
@@ -164,6 +170,7 @@ pub(crate) fn node(
         labels: labels?,
         presence: presence?,
         registered: registered?,
+        taints: taints?,
         up: up?,
         ready: ready?,
         addresses: addresses?,

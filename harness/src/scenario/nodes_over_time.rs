@@ -33,6 +33,7 @@ fn node_over_time(
         Timeline::of_changes(parts.collect())
     }
     let registered = over_time(&versions, |decoded| decoded.registered);
+    let taints = over_time(&versions, |decoded| decoded.taints.clone());
     let up = over_time(&versions, |decoded| decoded.up);
     let ready = over_time(&versions, |decoded| decoded.ready);
     let addresses = over_time(&versions, |decoded| decoded.addresses.clone());
@@ -56,6 +57,7 @@ fn node_over_time(
             registered,
             ..first.presence
         },
+        taints,
         up,
         ready,
         addresses,

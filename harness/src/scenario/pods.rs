@@ -32,6 +32,7 @@ impl MetricsServer {
             && self.startup == before.startup
             && self.termination_grace == before.termination_grace
             && self.host_network == before.host_network
+            && self.placement == before.placement
             && self.container_port == before.container_port
             && self.limits == before.limits
             && self.start_cost == before.start_cost
@@ -92,13 +93,14 @@ impl Scenario {
         let leaving = self.nodes.iter().map(Node::departures);
         let unready = self.nodes.iter().map(|node| node.ready.0.len() - 1);
         let down = self.nodes.iter().map(|node| node.evictions(self.until));
-        let losses = leaving.sum::<usize>() + unready.sum::<usize>() + down.sum::<usize>();
+        let tainted = self.nodes.iter().map(Node::expulsions);
+        let losses = leaving.chain(unready).chain(down).chain(tainted);
         let evictions = match self.can_be_evicted() {
             true => MOST_PODS,
             false => 0,
         };
         let waiting = usize::from(self.waits_to_replace_pods);
-        let replaced = rollouts + scalings + removals.count() + losses + waiting;
+        let replaced = rollouts + scalings + removals.count() + losses.sum::<usize>() + waiting;
         (first + largest * replaced + evictions).min(MOST_PODS)
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use aggregator::version::known_lines;
 use mocks::deployment::Strategy;
+use mocks::deployment::placement::Placement;
 
 use super::args::{Argument, arguments, flag_name, last_value};
 use super::code::Code;
@@ -14,6 +15,7 @@ use super::diagnostic::Diagnostic;
 use super::fleet::Fleet;
 use super::layers::{ARGS, WITHOUT_ARGS};
 use super::model::{DnsRefinement, Limits, MetricsServer, Version};
+use super::placement::{NODE_SELECTOR, TOLERATIONS, node_selector, tolerations};
 use super::pod_start::{POD_START, START_COST, pod_start, start_cost};
 use super::probe::{self, PROBE, ProbeKind};
 use super::resources::{self, CPU, MEMORY, RESOURCES};
@@ -80,6 +82,18 @@ pub(crate) static METRICS_SERVER: Shape = Shape::new(
             "Whether pods keep each other away from their nodes. Missing: they do not.",
         )
         .fixed("it belongs to the whole run"),
+        Key::optional(
+            "nodeSelector",
+            NODE_SELECTOR,
+            "{kubernetes.io/os: linux}",
+            "The labels that a node must have for the pods to run there. Default: none.",
+        ),
+        Key::optional(
+            "tolerations",
+            TOLERATIONS,
+            "[{key: CriticalAddonsOnly, operator: Exists}]",
+            "The taints that do not keep the pods from a node. Default: none but those that every pod is given.",
+        ),
         Key::optional(
             "perReplica",
             Kind::Named("a pod, as `metrics-server-2`", &Kind::Mapping(&REPLICA)),
@@ -217,6 +231,8 @@ pub(crate) fn metrics_server(
     let anti_affinity = object.or(decoder, "podAntiAffinity", false, |decoder, item| {
         decoder.word(item, &[("required", true)])
     });
+    let node_selector = object.or(decoder, "nodeSelector", Vec::new(), node_selector);
+    let tolerations = object.or(decoder, "tolerations", Vec::new(), tolerations);
     let container_port = object.optional(decoder, "containerPort", Decoder::port);
     let limits = object.or(
         decoder,
@@ -275,6 +291,10 @@ pub(crate) fn metrics_server(
         strategy: strategy?,
         budget: budget?,
         anti_affinity: anti_affinity?,
+        placement: Placement {
+            node_selector: node_selector?,
+            tolerations: tolerations?,
+        },
         per_replica: per_replica?,
         dns: DnsRefinement::default(),
         container_port: container_port?,

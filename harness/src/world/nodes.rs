@@ -115,12 +115,16 @@ impl Site<'_> {
     }
 }
 
+/// Less than anything in a scenario lasts.
+const INSTANT: Duration = Duration::from_nanos(1);
+
 /// A change of a node in the API, or of what runs on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
     Join,
     Ready(bool),
     Addresses,
+    Taints,
     Leave,
     /// The pod of this number comes.
     PodStarts(usize),
@@ -142,6 +146,7 @@ fn steps(node: &Node) -> Vec<(Duration, Step)> {
     let ready = ready.0.into_iter().skip(1);
     steps.extend(ready.map(|(at, ready)| (at, Step::Ready(ready))));
     steps.extend(node.addresses.changes().map(|at| (at, Step::Addresses)));
+    steps.extend(node.taints.changes().map(|at| (at, Step::Taints)));
     for (index, pod) in node.pods.iter().enumerate() {
         let appears = pod.appears_at();
         if !appears.is_zero() {
@@ -193,6 +198,13 @@ impl Step {
                     store.put("nodes", objects::with_node_addresses(&object, addresses));
                 }
             }
+            Self::Taints => {
+                if let Some(object) = store.get("nodes", None, &node.name) {
+                    let before = node.taints.at(at.saturating_sub(INSTANT));
+                    let changed = objects::with_node_taints(&object, before, node.taints.at(at));
+                    store.put("nodes", changed);
+                }
+            }
             Self::Leave => {
                 store.delete("nodes", None, &node.name);
                 for pod in &node.pods {
@@ -241,6 +253,7 @@ fn put_node(node: &Node, at: Duration, store: &Store, now: Timestamp) {
             labels: &node.labels,
             addresses: node.addresses.at(at),
             kubelet_port: node.kubelet.0[0].1.port,
+            taints: node.taints.at(at),
             ready: seen(node, *node.seen_ready().at(at), at),
             created: now,
             ready_since: now,

@@ -275,6 +275,7 @@ impl PodFactory for Factory {
             port: server.container_port.unwrap_or(secure_port(server)),
             image: image(server),
             args: server.args.clone(),
+            placement: server.placement.clone(),
             scheduling: draw("scheduling", &server.pod.scheduling),
             network: self.available(server.pod.network_available),
             sandbox: draw("sandbox", &server.pod.sandbox),

@@ -219,6 +219,7 @@ impl Shared {
             revision,
             name: config.name.clone(),
             recorded_as: config.recorded_as.clone(),
+            placement: config.placement.clone(),
             host_port: config.host_network.then_some(config.port),
             created: Instant::now(),
             node: RefCell::default(),

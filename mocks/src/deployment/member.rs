@@ -8,6 +8,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::budget::Health;
+use super::placement::Placement;
 use crate::pod::Pod;
 use crate::store::Store;
 
@@ -25,6 +26,8 @@ pub(super) struct Member {
     pub(super) name: String,
     /// What records call it.
     pub(super) recorded_as: Option<String>,
+    /// What it asks of its node.
+    pub(super) placement: Placement,
     /// The node's port that it asks for.
     pub(super) host_port: Option<u16>,
     pub(super) created: Instant,

@@ -7,7 +7,8 @@
 //! - [`strategy`]: the arithmetic of a rollout;
 //! - `controller`: Deployment and ReplicaSets: creates pods and deletes them;
 //! - `progress`: whether a rollout gets on;
-//! - `scheduler`: which node a pod is bound to;
+//! - `scheduler`: which node a pod is bound to; [`placement`]: what a pod asks
+//!   of it;
 //! - `member`: one pod, and how the API shows it;
 //! - [`budget`], `drain`: what a disruption budget lets go, `kubectl drain`;
 //! - `node_life`: what becomes of the pods of a node that is not Ready.
@@ -38,6 +39,7 @@ mod controller;
 mod drain;
 mod member;
 mod node_life;
+pub mod placement;
 mod progress;
 mod scheduler;
 pub mod strategy;

@@ -75,6 +75,10 @@ pub(super) async fn follow(shared: Rc<Shared>, mut watch: Watch) {
             }
             _ => {}
         }
+        if change.kind != ChangeKind::Deleted {
+            let before = change.previous.as_ref().map(|before| before.value());
+            drive_away(&shared, node, before, &change.object());
+        }
     }
 }
 
@@ -149,7 +153,47 @@ async fn evict_later(shared: Rc<Shared>, node: String, member: Rc<Member>) {
         }
     }
     serving(&shared.api_server).await;
-    shared.delete(&member);
+    mark_for_deletion(&shared, &member);
+}
+
+/// Pods that do not tolerate a new taint with `NoExecute` are deleted: at once,
+/// or when their time is over and it is still there.
+///
+/// DIFFERENCE: the time counts from the taint, also for a pod that is bound to
+/// the node later.
+fn drive_away(shared: &Rc<Shared>, node: &str, before: Option<&Value>, object: &Value) {
+    for member in members_on(shared, node) {
+        let stay = member.placement.may_stay(object);
+        let Some(after) =
+            stay.filter(|_| before.is_none_or(|before| member.placement.may_stay(before) != stay))
+        else {
+            continue;
+        };
+        let (shared, node) = (Rc::clone(shared), node.to_owned());
+        shared.host.clone().spawn(async move {
+            sleep(after).await;
+            serving(&shared.api_server).await;
+            let object = shared.store.get("nodes", None, &node);
+            let still = object.is_some_and(|object| member.placement.may_stay(&object).is_some());
+            if still && shared.view(&member).active {
+                mark_for_deletion(&shared, &member);
+            }
+        });
+    }
+}
+
+/// Source: `pkg/controller/tainteviction/taint_eviction.go
+/// emitPodDeletionEvent`.
+fn mark_for_deletion(shared: &Shared, member: &Member) {
+    let log = shared.events_about(&member.name, member.recorded_as.as_deref());
+    let (namespace, name) = (&shared.config.namespace, &member.name);
+    log.record(
+        "taint-eviction-controller",
+        Severity::Normal,
+        "TaintManagerEviction",
+        format!("Marking for deletion Pod {namespace}/{name}"),
+    );
+    shared.delete(member);
 }
 
 /// Pods of a node that no longer exists are removed without grace.

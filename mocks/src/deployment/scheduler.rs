@@ -4,8 +4,9 @@
 //! pods spread over them one by one. Resources never run out.
 //!
 //! Source: `pkg/scheduler/framework/plugins/{nodeports,interpodaffinity,
-//! nodeunschedulable,tainttoleration}`, `pkg/scheduler/framework/types.go
-//! FitError`.
+//! nodeunschedulable,tainttoleration,nodeaffinity}`, `pkg/scheduler/framework/
+//! types.go FitError`; the order in which they look, `pkg/scheduler/apis/config/
+//! v1/default_plugins.go`.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -24,6 +25,7 @@ use crate::pod::events::Severity;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Refusal {
     Ports,
+    Selector,
     Affinity,
     Taint,
     Unschedulable,
@@ -33,6 +35,7 @@ impl Refusal {
     fn words(self) -> &'static str {
         match self {
             Self::Ports => "node(s) didn't have free ports for the requested pod ports",
+            Self::Selector => "node(s) didn't match Pod's node affinity/selector",
             Self::Affinity => "node(s) didn't match pod anti-affinity rules",
             Self::Taint => "node(s) had untolerated taint(s)",
             Self::Unschedulable => "node(s) were unschedulable",
@@ -85,15 +88,25 @@ pub(super) async fn schedule(
 }
 
 impl Shared {
-    /// The first node that will have the pod.
+    /// The first node that will have the pod. One of the beginning waits for
+    /// the nodes that it was created for, unless it may run on none of them.
     fn choose(&self, member: &Member, first: bool) -> Result<String, String> {
         let nodes = &self.config.nodes;
-        let count = match first {
-            true => self.config.first_choice.clamp(1, nodes.len()),
+        let first_choice = self.config.first_choice.clamp(1, nodes.len());
+        let preferred = (member.ordinal as usize - 1) % first_choice;
+        let turn = |count: usize| (0..count).map(move |step| &nodes[(preferred + step) % count]);
+        let may_not_run = |node: &String| {
+            let object = self.store.get("nodes", None, node);
+            object.is_some_and(|object| {
+                let kept_away = member.placement.is_kept_away(&object, true);
+                kept_away || !member.placement.selects(&object)
+            })
+        };
+        let count = match first && !nodes[..first_choice].iter().all(may_not_run) {
+            true => first_choice,
             false => nodes.len(),
         };
-        let preferred = (member.ordinal as usize - 1) % self.config.first_choice.max(1);
-        let order = (0..count).map(|step| &nodes[(preferred + step) % count]);
+        let order = turn(count);
         let mut refusals: BTreeMap<Refusal, usize> = BTreeMap::new();
         let mut known = 0;
         for node in order {
@@ -123,19 +136,20 @@ impl Shared {
                     view.active || view.terminating
                 })
         };
-        if self.config.anti_affinity && here().next().is_some() {
-            return Some(Refusal::Affinity);
+        let bound_before = first && self.config.bound_before;
+        if object["spec"]["unschedulable"] == true {
+            return Some(Refusal::Unschedulable);
+        }
+        if member.placement.is_kept_away(object, bound_before) {
+            return Some(Refusal::Taint);
+        }
+        if !member.placement.selects(object) {
+            return Some(Refusal::Selector);
         }
         if member.host_port.is_some() && here().any(|other| other.host_port == member.host_port) {
             return Some(Refusal::Ports);
         }
-        if object["spec"]["unschedulable"] == true {
-            return Some(Refusal::Unschedulable);
-        }
-        let tainted = object["spec"]["taints"].as_array();
-        let tainted = tainted.is_some_and(|taints| !taints.is_empty());
-        let bound_before = first && self.config.bound_before;
-        (!bound_before && (tainted || !is_ready(object))).then_some(Refusal::Taint)
+        (self.config.anti_affinity && here().next().is_some()).then_some(Refusal::Affinity)
     }
 }
 
@@ -153,7 +167,8 @@ fn explain(nodes: usize, refusals: &BTreeMap<Refusal, usize>) -> String {
         return "no nodes available to schedule pods".to_owned();
     }
     let counted = |(refusal, count): (&Refusal, &usize)| format!("{count} {}", refusal.words());
-    let reasons: Vec<String> = refusals.iter().map(counted).collect();
+    let mut reasons: Vec<String> = refusals.iter().map(counted).collect();
+    reasons.sort();
     let mut helpless = 0;
     let mut victimless = 0;
     for (refusal, count) in refusals {

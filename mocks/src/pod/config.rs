@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use seam::Moment;
 
+use crate::deployment::placement::Placement;
 use crate::script::Script;
 
 /// A pod and what its kubelet does with it.
@@ -39,6 +40,8 @@ pub struct PodConfig {
     pub image_bytes: u64,
     /// The container's arguments.
     pub args: Vec<String>,
+    /// `spec.nodeSelector`, `spec.tolerations`
+    pub placement: Placement,
     /// Creation to binding.
     pub scheduling: Duration,
     /// When the node's network is ready: no sandbox before that, except for a
@@ -91,6 +94,7 @@ impl PodConfig {
             image: "registry.k8s.io/metrics-server/metrics-server:v0.8.1".to_owned(),
             image_bytes: 22_534_912,
             args: Vec::new(),
+            placement: Placement::default(),
             scheduling: Duration::ZERO,
             network: Available::Always,
             sandbox: Duration::ZERO,

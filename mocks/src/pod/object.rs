@@ -56,6 +56,7 @@ fn spec(config: &PodConfig) -> Value {
         "serviceAccountName": "metrics-server",
         "priorityClassName": "system-cluster-critical",
     });
+    config.placement.write(&mut spec);
     if config.host_network {
         spec["hostNetwork"] = json!(true);
     }

@@ -32,6 +32,7 @@ pub(crate) fn seed(store: &Store, now: Timestamp, backend: SocketAddr) {
             },
             created,
             ready_since: created,
+            taints: &[],
             cpu: "4",
             memory: "16384Mi",
         });

@@ -17,6 +17,9 @@ const PROBE_NUMBERS: [&str; 5] = [
     "failureThreshold",
 ];
 
+/// What a pod asks of its node.
+const PLACEMENT: [&str; 2] = ["nodeSelector", "tolerations"];
+
 /// Source: `k8s.io/api/policy/v1 PodDisruptionBudgetSpec`.
 const BUDGET_AMOUNTS: [&str; 2] = ["minAvailable", "maxUnavailable"];
 
@@ -141,6 +144,9 @@ impl Translation {
         for key in ["terminationGracePeriodSeconds", "restartPolicy"] {
             self.take_entry(spec, key);
         }
+        for key in PLACEMENT {
+            self.entries.push(renamed(spec, key, key, place));
+        }
         let known = [
             "hostNetwork",
             "terminationGracePeriodSeconds",
@@ -151,6 +157,7 @@ impl Translation {
         let usual = usual.filter(|key| text(spec, &[key]) == "ClusterFirst");
         let affinity = self.affinity(spec);
         let usual = usual.chain(affinity.then_some("affinity"));
+        let usual = usual.chain(PLACEMENT);
         let known: Vec<&str> = known.into_iter().chain(usual).collect();
         self.leave_out(spec, "", &known);
         let containers = spec.entry("containers");

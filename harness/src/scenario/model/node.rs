@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use mocks::deployment::placement::{Effect, Taint};
+
 use super::{Distribution, Kubelet, KubeletPlan, Timeline};
 
 /// One node: machine, kubelet and what runs there.
@@ -22,6 +24,8 @@ pub struct Node {
     pub there: Timeline<bool>,
     /// What `there` is made of.
     pub presence: Presence,
+    /// Taints that the control plane does not set itself, over time.
+    pub taints: Timeline<Vec<Taint>>,
     /// Whether the machine is up, over time. Nothing reaches one that is not,
     /// and what ran there ends; its Node object stays.
     pub up: Timeline<bool>,
@@ -67,6 +71,16 @@ impl Node {
     #[must_use]
     pub fn departures(&self) -> usize {
         self.there.0.iter().skip(1).filter(|(_, is)| !is).count()
+    }
+
+    /// How often it gets taints that drive pods away.
+    #[must_use]
+    pub fn expulsions(&self) -> usize {
+        let drives_away = |taint: &Taint| taint.effect == Effect::NoExecute;
+        let changes = self.taints.0.iter().skip(1);
+        changes
+            .filter(|(_, taints)| taints.iter().any(drives_away))
+            .count()
     }
 
     /// When the machine is down: from when on, and until when if it comes back.

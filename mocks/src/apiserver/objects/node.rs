@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::super::VERSION;
 use super::{pairs, rfc3339};
+use crate::deployment::placement::Taint;
 
 /// A node as its kubelet registers it.
 #[derive(Debug, Clone)]
@@ -18,6 +19,8 @@ pub struct Node<'a> {
     pub addresses: &'a [(String, String)],
     /// `status.daemonEndpoints.kubeletEndpoint.Port`
     pub kubelet_port: u16,
+    /// `spec.taints`, besides those that say how it is.
+    pub taints: &'a [Taint],
     /// What the condition Ready says.
     pub ready: NodeReady,
     /// `metadata.creationTimestamp`
@@ -78,7 +81,35 @@ pub fn node(node: &Node<'_>) -> Value {
             "nodeInfo": node_info(node.name),
         },
     });
+    let object = with_node_taints(&object, &[], node.taints);
     with_node_ready(&object, node.ready, node.ready_since)
+}
+
+/// The same Node with the taints `after` in place of those `before`; others
+/// stay.
+#[must_use]
+pub fn with_node_taints(node: &Value, before: &[Taint], after: &[Taint]) -> Value {
+    let gone: Vec<Value> = before.iter().map(Taint::object).collect();
+    let mut taints = taints_of(node);
+    taints.retain(|taint| !gone.contains(taint));
+    taints.extend(after.iter().map(Taint::object));
+    with_taints(node.clone(), taints)
+}
+
+fn taints_of(node: &Value) -> Vec<Value> {
+    let taints = node["spec"]["taints"].as_array();
+    taints.cloned().unwrap_or_default()
+}
+
+/// An empty list is none.
+fn with_taints(mut node: Value, taints: Vec<Value>) -> Value {
+    if let Some(spec) = node["spec"].as_object_mut() {
+        match taints.is_empty() {
+            true => spec.remove("taints"),
+            false => spec.insert("taints".to_owned(), json!(taints)),
+        };
+    }
+    node
 }
 
 /// DIFFERENCE: nothing is reserved, so that all of a node's capacity is
@@ -159,10 +190,7 @@ pub fn with_node_ready(node: &Value, ready: NodeReady, since: Timestamp) -> Valu
         }
         conditions.push(node_ready_condition(ready, since));
     }
-    let mut taints = node["spec"]["taints"]
-        .as_array()
-        .cloned()
-        .unwrap_or_default();
+    let mut taints = taints_of(&node);
     taints.retain(|taint| taint["key"] != NOT_READY && taint["key"] != UNREACHABLE);
     let taint = match ready {
         NodeReady::True => None,
@@ -170,13 +198,7 @@ pub fn with_node_ready(node: &Value, ready: NodeReady, since: Timestamp) -> Valu
         NodeReady::Unknown => Some(UNREACHABLE),
     };
     taints.extend(taint.map(|key| json!({"key": key, "effect": "NoSchedule"})));
-    if let Some(spec) = node["spec"].as_object_mut() {
-        match taints.is_empty() {
-            true => spec.remove("taints"),
-            false => spec.insert("taints".to_owned(), json!(taints)),
-        };
-    }
-    node
+    with_taints(node, taints)
 }
 
 /// The same Node with other addresses: type and value of each.
@@ -262,6 +284,7 @@ mod tests {
             labels: &[],
             addresses: &[("InternalIP".into(), "10.0.0.5".into())],
             kubelet_port: 10250,
+            taints: &[],
             ready: NodeReady::True,
             created: Timestamp::EPOCH,
             ready_since: Timestamp::EPOCH,
