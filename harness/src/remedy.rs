@@ -10,7 +10,7 @@ use reports::judgement::{RunJudgement, judge};
 use reports::verdict::Verdict;
 
 use crate::engine::Simulator;
-use crate::scenario::model::Scenario;
+use crate::scenario::model::{Party, Scenario};
 use crate::scenario::with_layer;
 use crate::seed::Seed;
 use crate::{brief, run};
@@ -171,8 +171,7 @@ fn candidates_against(scenario: &Scenario, cause: &Cause) -> Vec<Candidate> {
     let name = &*cause.governed_by.name;
     let what = &*cause.what;
     if let Some(rule) = name.strip_prefix("network.") {
-        let words = format!("without network.{rule}");
-        return vec![Candidate::new(words, format!("network: {{{rule}: null}}"))];
+        return against_rule(scenario, rule);
     }
     if name.starts_with("nodes.") && name.ends_with(".kubelet") {
         return against_kubelet(scenario, what);
@@ -203,6 +202,18 @@ fn candidates_against(scenario: &Scenario, cause: &Cause) -> Vec<Candidate> {
         _ if name.starts_with("startupProbe") => against_probe("startupProbe"),
         _ => Vec::new(),
     }
+}
+
+fn against_rule(scenario: &Scenario, name: &str) -> Vec<Candidate> {
+    let words = format!("without network.{name}");
+    let layer = format!("network: {{{name}: null}}");
+    let mut found = vec![Candidate::new(words, layer)];
+    let mut rules = scenario.network.0.iter().flat_map(|(_, rules)| rules);
+    if rules.any(|rule| rule.name == name && rule.to.contains(&Party::Service)) {
+        let past_the_service = "aggregation: {routing: endpoint}";
+        found.push(Candidate::new(past_the_service, past_the_service));
+    }
+    found
 }
 
 fn against_kubelet(scenario: &Scenario, what: &str) -> Vec<Candidate> {

@@ -13,7 +13,7 @@ use firstlight::engine::link::Links;
 use firstlight::engine::path::{Ends, ResolvedRule};
 use firstlight::engine::turmoil::{self, TICK};
 use firstlight::engine::{Engine, virtual_time};
-use firstlight::scenario::model::{Distribution, PathEffect};
+use firstlight::scenario::model::{Direction, Distribution, PathEffect};
 use futures_util::future::LocalBoxFuture;
 use seam::{BoxStream, Moment, Network, Tasks};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -212,6 +212,97 @@ fn delay_is_paid_one_way_by_each_packet() {
     check(&[(NOW, vec![rule(delay(30))])], ping, &out);
     let back = ["dial ok at 32ms", "ping ok at 64ms"];
     check(&[(NOW, vec![of_replies(delay(30))])], ping, &back);
+}
+
+/// Goal: a stateful firewall lets replies pass, and cuts what is opened the
+/// way that it holds. Method: rules about what the server sends, and about what
+/// the client does.
+#[test]
+fn a_stateful_rule_knows_who_opened_a_connection() {
+    let stateful = |rule| ResolvedRule {
+        port: None,
+        stateful: true,
+        ..rule
+    };
+    let open = ["dial ok at 2ms", "ping ok at 4ms"];
+    for effect in [PathEffect::Drop, PathEffect::Refuse, delay(30)] {
+        check(&[(NOW, vec![stateful(of_replies(effect))])], ping, &open);
+    }
+    let out = stateful(rule(PathEffect::Drop));
+    check(&[(NOW, vec![out])], ping, &["all TimedOut at 20s"]);
+    let both = ResolvedRule {
+        direction: Direction::Both,
+        ..stateful(rule(delay(30)))
+    };
+    let slow = ["dial ok at 62ms", "ping ok at 124ms"];
+    check(&[(NOW, vec![both.clone()])], ping, &slow);
+    let other_way = ResolvedRule {
+        from: both.to.clone(),
+        to: both.from.clone(),
+        ..both
+    };
+    check(&[(NOW, vec![other_way])], ping, &open);
+    // It begins amid a connection.
+    let later = [
+        (NOW, vec![]),
+        (
+            Duration::from_millis(2),
+            vec![stateful(rule(PathEffect::Drop))],
+        ),
+    ];
+    check(&later, ping, &["dial ok at 2ms", "all TimedOut at 20s"]);
+}
+
+#[test]
+fn a_rule_can_hold_on_the_way_back_only() {
+    let back = |effect, port| ResolvedRule {
+        direction: Direction::From,
+        port,
+        ..rule(effect)
+    };
+    for port in [None, Some(PORT)] {
+        let slow = ["dial ok at 32ms", "ping ok at 64ms"];
+        check(&[(NOW, vec![back(delay(30), port)])], ping, &slow);
+        let cut = back(PathEffect::Drop, port);
+        check(&[(NOW, vec![cut])], ping, &["all TimedOut at 20s"]);
+    }
+    let open = ["dial ok at 2ms", "ping ok at 4ms"];
+    let other = back(PathEffect::Drop, Some(IDLE));
+    check(&[(NOW, vec![other])], ping, &open);
+    let rejects = back(PathEffect::Reject, None);
+    let out = ResolvedRule {
+        from: rejects.to.clone(),
+        to: rejects.from.clone(),
+        ..rejects
+    };
+    check(&[(NOW, vec![out])], ping, &["dial HostUnreachable at 0ns"]);
+}
+
+/// Goal: a rule about a service's address decides before it leads anywhere,
+/// and lets what goes to the machine itself pass. Method: rules about the
+/// service's port, which no machine listens at.
+#[test]
+fn a_rule_can_stop_a_dial_at_the_service() {
+    let service: Client = |place, zero, log| at(SocketAddr::new(SERVER, 443), place, zero, log);
+    let at_service = |effect| ResolvedRule {
+        port: Some(443),
+        ..rule(effect)
+    };
+    for (effect, expected) in [
+        (PathEffect::Refuse, "dial ConnectionRefused at 0ns"),
+        (PathEffect::Reject, "dial HostUnreachable at 0ns"),
+        (PathEffect::Drop, "all TimedOut at 20s"),
+    ] {
+        let rules = [(NOW, vec![at_service(effect)])];
+        check(&rules, service, &[expected]);
+        check(&rules, ping, &["dial ok at 2ms", "ping ok at 4ms"]);
+    }
+    let dropped = [
+        (NOW, vec![at_service(PathEffect::Drop)]),
+        (Duration::from_secs(5), vec![]),
+    ];
+    let late = ["dial ok at 7.002s", "ping ok at 7.004s"];
+    check(&dropped, service, &late);
 }
 
 #[test]

@@ -263,6 +263,22 @@ fn network_rules() {
         )
     };
     check("network.cut", &rule("metrics-server"), &rule("a"));
+    // Node b only replies to the pod.
+    let replies = "from: b, to: metrics-server, effect: {delay: 1ms}";
+    let of_replies =
+        |more: &str| format!("nodes: {{a: {{}}, b: {{}}}}\nnetwork: {{cut: {{{replies}{more}}}}}");
+    check(
+        "network.cut",
+        &of_replies(""),
+        &of_replies(", stateful: true"),
+    );
+    let at_service =
+        |from: &str| format!("network: {{cut: {{from: {from}, to: service, effect: reject}}}}");
+    check(
+        "network.cut",
+        &at_service("apiserver"),
+        &at_service("clients"),
+    );
     // There is no second pod.
     check(
         "network.cut",

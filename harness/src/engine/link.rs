@@ -1,14 +1,14 @@
 //! What the simulated network does to each packet.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::rc::Rc;
 
 use tokio::time::Instant;
 use turmoil_net::{Packet, TcpFlags, TcpSegment, Transport};
 
-use super::path::{Fate, Paths, Segment};
+use super::path::{Fate, Hop, Paths, Segment};
 
 /// The paths between machines.
 ///
@@ -18,6 +18,10 @@ pub struct Links {
     paths: Rc<Paths>,
     /// Per direction of a connection, when its latest delayed packet arrives.
     queues: RefCell<BTreeMap<(SocketAddr, SocketAddr), Instant>>,
+    /// Connections by who opened them and to whom, where a rule asks for it.
+    /// None is forgotten: a port to listen at is never one to dial from, so
+    /// that the same two ends are always the same way round.
+    opened: RefCell<BTreeSet<(SocketAddr, SocketAddr)>>,
 }
 
 impl Links {
@@ -27,6 +31,7 @@ impl Links {
         Self {
             paths,
             queues: RefCell::default(),
+            opened: RefCell::default(),
         }
     }
 
@@ -43,9 +48,25 @@ impl Links {
             TcpFlags { syn: true, .. } => Segment::Syn,
             _ => Segment::Data,
         };
-        match self.paths.fate(src, dst, kind, now) {
+        match self.paths.fate(self.hop(src, dst, segment), kind, now) {
             Fate::Arrives(arrival) => Fate::Arrives(self.in_order(src, dst, now, arrival)),
             lost_or_refused => lost_or_refused,
+        }
+    }
+
+    /// Which way a segment goes on its connection, as a stateful firewall knows
+    /// it: from the first segment of each.
+    fn hop(&self, src: SocketAddr, dst: SocketAddr, segment: &TcpSegment) -> Hop {
+        if !self.paths.are_stateful() {
+            return Hop::out(src, dst);
+        }
+        let mut opened = self.opened.borrow_mut();
+        if segment.flags.syn && !segment.flags.ack {
+            opened.insert((src, dst));
+        }
+        match opened.contains(&(dst, src)) {
+            true => Hop::back(src, dst),
+            false => Hop::out(src, dst),
         }
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use seam::{Moment, Random};
 use tokio::time::Instant;
 
-use crate::scenario::model::{PathEffect, Timeline, Tunnel};
+use crate::scenario::model::{Direction, PathEffect, Timeline, Tunnel};
 use crate::seed::Stream;
 
 /// First retransmission time-out of an established connection. Source: Linux
@@ -32,12 +32,15 @@ const SYN_RETRIES: u32 = 6;
 pub struct ResolvedRule {
     /// Index of the rule's name in [`Paths::rule_names`].
     pub name: usize,
-    /// Senders.
+    /// One end.
     pub from: Ends,
-    /// Receivers.
+    /// The other.
     pub to: Ends,
-    /// Whether it holds for replies too.
-    pub both: bool,
+    /// Which way it holds between them.
+    pub direction: Direction,
+    /// Whether only connections that `from` opens are concerned, as by a
+    /// stateful firewall.
+    pub stateful: bool,
     /// Only connections to this port.
     pub port: Option<u16>,
     /// What happens.
@@ -78,16 +81,72 @@ pub enum Barrier {
     Tunnel(Tunnel),
 }
 
+/// Which way a segment goes on its connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// From whom the connection was opened by.
+    Out,
+    /// Back to them.
+    Back,
+}
+
+/// Where a segment comes from and goes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hop {
+    /// Who sends it.
+    pub src: SocketAddr,
+    /// Who receives it.
+    pub dst: SocketAddr,
+    /// Which of the two opened the connection.
+    pub way: Way,
+}
+
+impl Hop {
+    /// A segment of who opened the connection.
+    #[must_use]
+    pub fn out(src: SocketAddr, dst: SocketAddr) -> Self {
+        let way = Way::Out;
+        Self { src, dst, way }
+    }
+
+    /// A reply.
+    #[must_use]
+    pub fn back(src: SocketAddr, dst: SocketAddr) -> Self {
+        let way = Way::Back;
+        Self { src, dst, way }
+    }
+
+    /// A dial: the source port is not chosen yet, and no rule looks at it.
+    fn dial(src: IpAddr, dst: SocketAddr) -> Self {
+        Self::out(SocketAddr::new(src, 0), dst)
+    }
+
+    /// What answers it.
+    #[must_use]
+    pub fn reply(self) -> Self {
+        let way = match self.way {
+            Way::Out => Way::Back,
+            Way::Back => Way::Out,
+        };
+        Self {
+            src: self.dst,
+            dst: self.src,
+            way,
+        }
+    }
+}
+
 impl ResolvedRule {
-    fn covers(&self, src: SocketAddr, dst: SocketAddr) -> bool {
-        let forward = self.from.contains(&src.ip())
-            && self.to.contains(&dst.ip())
-            && self.port.is_none_or(|port| port == dst.port());
-        let backward = self.both
-            && self.from.contains(&dst.ip())
-            && self.to.contains(&src.ip())
-            && self.port.is_none_or(|port| port == src.port());
-        forward || backward
+    fn covers(&self, hop: Hop) -> bool {
+        let holds =
+            |direction: Direction| self.direction == direction || self.direction == Direction::Both;
+        let is_of = |way: Way| !self.stateful || hop.way == way;
+        let port = |end: SocketAddr| self.port.is_none_or(|port| port == end.port());
+        let joins = |from: SocketAddr, to: SocketAddr| {
+            self.from.contains(&from.ip()) && self.to.contains(&to.ip()) && port(to)
+        };
+        holds(Direction::To) && is_of(Way::Out) && joins(hop.src, hop.dst)
+            || holds(Direction::From) && is_of(Way::Back) && joins(hop.dst, hop.src)
     }
 }
 
@@ -176,24 +235,41 @@ impl Paths {
 
     /// Whether a router answers a dial with an ICMP rejection now.
     pub fn rejects(&self, src: IpAddr, dst: SocketAddr) -> bool {
-        // The source port is not chosen yet, and no rule looks at it.
-        let src = SocketAddr::new(src, 0);
+        let dial = Hop::dial(src, dst);
         let rules = self.rules.at(self.start.elapsed());
         let rejecting = rules
             .iter()
-            .find(|rule| rule.effect == PathEffect::Reject && rule.covers(src, dst));
+            .find(|rule| rule.effect == PathEffect::Reject && rule.covers(dial));
         if let Some(rule) = rejecting {
             self.inner.borrow_mut().hit(rule.name);
         }
         rejecting.is_some()
     }
 
-    /// Whether any rule of the run ever concerns connections from `src` to `dst`.
+    /// Whether any rule of the run ever concerns connections that `src` opens
+    /// to `dst`.
     #[must_use]
     pub fn concern(&self, src: IpAddr, dst: SocketAddr) -> bool {
-        let src = SocketAddr::new(src, 0);
+        let dial = Hop::dial(src, dst);
         let mut rules = self.rules.0.iter().flat_map(|(_, rules)| rules);
-        rules.any(|rule| rule.covers(src, dst) || rule.covers(dst, src))
+        rules.any(|rule| rule.covers(dial) || rule.covers(dial.reply()))
+    }
+
+    /// Whether any rule of the run asks who opened a connection.
+    #[must_use]
+    pub fn are_stateful(&self) -> bool {
+        let mut rules = self.rules.0.iter().flat_map(|(_, rules)| rules);
+        rules.any(|rule| rule.stateful)
+    }
+
+    /// What becomes of a dial to a Service's address before it leads to an
+    /// endpoint. Whether it is rejected, [`Paths::rejects`] says.
+    pub fn at_service(&self, src: IpAddr, service: SocketAddr, now: Instant) -> Fate {
+        match self.fate(Hop::dial(src, service), Segment::Syn, now) {
+            // A Service is no machine: nothing travels there.
+            Fate::Arrives(at) => Fate::Arrives(at - self.latency),
+            lost_or_refused => lost_or_refused,
+        }
     }
 
     /// Decides what becomes of a segment that leaves its sender at `now`.
@@ -202,22 +278,16 @@ impl Paths {
     /// retransmission time-out later. So loss and outages become delay here.
     /// Rules are known for the whole run, so the instant at which a
     /// retransmission gets through is known when the first copy is lost.
-    pub fn fate(&self, src: SocketAddr, dst: SocketAddr, segment: Segment, now: Instant) -> Fate {
-        match self.passage(src, dst, now) {
+    pub fn fate(&self, hop: Hop, segment: Segment, now: Instant) -> Fate {
+        match self.passage(hop, now) {
             Passage::Refused => Fate::Refused,
             Passage::After(delay) => Fate::Arrives(now + delay),
-            Passage::Lost => self.retransmitted(src, dst, segment, now),
+            Passage::Lost => self.retransmitted(hop, segment, now),
         }
     }
 
     /// What becomes of the retransmissions of a segment lost at `lost_at`.
-    fn retransmitted(
-        &self,
-        src: SocketAddr,
-        dst: SocketAddr,
-        segment: Segment,
-        lost_at: Instant,
-    ) -> Fate {
+    fn retransmitted(&self, hop: Hop, segment: Segment, lost_at: Instant) -> Fate {
         let (mut timeout, retries) = match segment {
             Segment::Syn => (SYN_RTO, SYN_RETRIES),
             Segment::Data => (DATA_RTO, DATA_RETRIES),
@@ -227,7 +297,7 @@ impl Paths {
         for _ in 0..retries {
             at += timeout;
             timeout = (timeout * 2).min(RTO_MAX);
-            if let Passage::After(delay) = self.passage(src, dst, at) {
+            if let Passage::After(delay) = self.passage(hop, at) {
                 return Fate::Arrives(at + delay);
             }
         }
@@ -237,9 +307,9 @@ impl Paths {
     /// What meets a dial from `src` to `dst` now, before any packet is sent.
     /// Unlike the other effects it is not the engine's to show.
     pub fn barrier(&self, src: IpAddr, dst: SocketAddr) -> Option<Barrier> {
-        let src = SocketAddr::new(src, 0);
+        let dial = Hop::dial(src, dst);
         let rules = self.rules.at(self.start.elapsed()).iter();
-        let mut covering = rules.filter(|rule| rule.covers(src, dst));
+        let mut covering = rules.filter(|rule| rule.covers(dial));
         let (name, barrier) = covering.find_map(|rule| {
             let barrier = match rule.effect {
                 PathEffect::RejectAfter(after) => Barrier::RejectAfter(after),
@@ -253,12 +323,12 @@ impl Paths {
         Some(barrier)
     }
 
-    /// One attempt to cross the path from `src` to `dst` at `at`.
-    fn passage(&self, src: SocketAddr, dst: SocketAddr, at: Instant) -> Passage {
+    /// One attempt to cross a path at `at`.
+    fn passage(&self, hop: Hop, at: Instant) -> Passage {
         let mut inner = self.inner.borrow_mut();
         let mut delay = self.latency;
         let rules = self.rules.at(self.start.until(at));
-        for rule in rules.iter().filter(|rule| rule.covers(src, dst)) {
+        for rule in rules.iter().filter(|rule| rule.covers(hop)) {
             match &rule.effect {
                 PathEffect::Drop | PathEffect::Reject => {
                     inner.hit(rule.name);

@@ -6,14 +6,18 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 use seam::LookupError;
+use tokio::time::{Instant, sleep_until};
 
-use super::path::Paths;
+use super::path::{Fate, Paths};
 
 /// The ground that machines stand on: path rules, service addresses, names.
 pub struct Terrain {
     /// The paths between machines.
     pub paths: Rc<Paths>,
-    /// Where service addresses lead.
+    /// Whether an address is one of a service rather than of a machine.
+    pub is_service: Box<dyn Fn(SocketAddr) -> bool>,
+    /// Where service addresses lead. Where there are several endpoints each
+    /// call draws one.
     pub services: Box<dyn Fn(SocketAddr) -> ServiceRoute>,
     /// What the cluster's name server knows.
     pub names: BTreeMap<String, Vec<IpAddr>>,
@@ -22,21 +26,53 @@ pub struct Terrain {
 }
 
 impl Terrain {
-    /// Where a dial from `ip` leads; for ever pending where its packets vanish
-    /// before any path.
+    /// The machine that a dial from `ip` leads to; for ever pending where its
+    /// packets vanish before any path.
     ///
     /// # Errors
     ///
     /// [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) from a service
-    /// without endpoints, [`HostUnreachable`](io::ErrorKind::HostUnreachable)
-    /// where a rule rejects.
-    pub async fn reach(&self, ip: IpAddr, address: SocketAddr) -> io::Result<SocketAddr> {
-        let address = match (self.services)(address) {
-            ServiceRoute::Direct => address,
-            ServiceRoute::Endpoint(endpoint) => endpoint,
-            ServiceRoute::Refused => return Err(io::ErrorKind::ConnectionRefused.into()),
+    /// without endpoints; and what rules about a service's own address say,
+    /// which decide before the node's rules lead anywhere.
+    pub async fn machine(&self, ip: IpAddr, address: SocketAddr) -> io::Result<SocketAddr> {
+        if !(self.is_service)(address) {
+            return Ok(address);
+        }
+        self.pass_to_service(ip, address).await?;
+        match (self.services)(address) {
+            ServiceRoute::Direct => Ok(address),
+            ServiceRoute::Endpoint(endpoint) => Ok(endpoint),
+            ServiceRoute::Refused => Err(io::ErrorKind::ConnectionRefused.into()),
             ServiceRoute::Unknown => std::future::pending().await,
-        };
+        }
+    }
+
+    async fn pass_to_service(&self, ip: IpAddr, address: SocketAddr) -> io::Result<()> {
+        if self.paths.rejects(ip, address) {
+            return Err(io::ErrorKind::HostUnreachable.into());
+        }
+        let now = Instant::now();
+        match self.paths.at_service(ip, address, now) {
+            Fate::Arrives(at) if at <= now => Ok(()),
+            Fate::Arrives(at) => {
+                sleep_until(at).await;
+                Ok(())
+            }
+            Fate::Refused => Err(io::ErrorKind::ConnectionRefused.into()),
+            Fate::Lost => std::future::pending().await,
+        }
+    }
+
+    /// Where a dial from `ip` leads, services and routers' rejections
+    /// considered.
+    ///
+    /// # Errors
+    ///
+    /// As [`Terrain::machine`]; and
+    /// [`HostUnreachable`](io::ErrorKind::HostUnreachable) where a rule
+    /// rejects.
+    pub async fn reach(&self, ip: IpAddr, address: SocketAddr) -> io::Result<SocketAddr> {
+        let address = self.machine(ip, address).await?;
         match self.paths.rejects(ip, address) {
             true => Err(io::ErrorKind::HostUnreachable.into()),
             false => Ok(address),

@@ -20,7 +20,14 @@ const MOST_NODES: u64 = 10_000;
 pub(crate) const COUNT: Kind = Kind::Integer(1, MOST_NODES);
 
 /// Names of other parties, which no node may have.
-pub(crate) const RESERVED: [&str; 5] = ["metrics-server", "apiserver", "clients", "nodes", "world"];
+pub(crate) const RESERVED: [&str; 6] = [
+    "metrics-server",
+    "apiserver",
+    "clients",
+    "nodes",
+    "service",
+    "world",
+];
 
 /// One node before decoding.
 #[derive(Debug, Clone)]

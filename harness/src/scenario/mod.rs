@@ -67,6 +67,7 @@ mod node;
 mod node_pods;
 mod nodes_over_time;
 mod over_time;
+mod path_checks;
 mod payload;
 mod placement;
 mod plane;

@@ -33,7 +33,7 @@ pub use kubelet::{
     Access, Attempt, Endpoint, Flaw, FlawKind, Kubelet, KubeletPlan, KubeletState, Latency,
     Payload, Timestamps,
 };
-pub use network::{Party, PathEffect, PathRule, Tunnel};
+pub use network::{Direction, Party, PathEffect, PathRule, Tunnel};
 pub use node::{Clock, Container, Node, Pod, Presence};
 pub use reports::expectation::{Claim, Expectation};
 

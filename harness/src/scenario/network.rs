@@ -7,7 +7,8 @@ use super::decoder::{Decoder, Item};
 use super::deployment;
 use super::diagnostic::Diagnostic;
 use super::fleet::Fleet;
-use super::model::{Party, PathEffect, PathRule, Timeline, Tunnel};
+use super::model::{Direction, Party, PathEffect, PathRule, Timeline, Tunnel};
+use super::path_checks;
 use super::scalars::{DISTRIBUTION, PORT};
 use super::shape::{Choice, Key, Kind, Shape};
 
@@ -16,35 +17,42 @@ pub(crate) const NETWORK: Kind = Kind::Named("a name for the rule", &Kind::Mappi
 
 static PATH_RULE: Shape = Shape::new(
     "PathRule",
-    "What the network does with traffic from one party to another. Parties are `metrics-server` (one of its pods is `metrics-server-2`), `apiserver` (one of several is `apiserver-NAME`), `clients`, `nodes` (each of them), the name of a node and the name of a group of nodes. `null` removes a rule.",
+    "What the network does with traffic from one party to another. Parties are `metrics-server` (one of its pods is `metrics-server-2`), `apiserver` (one of several is `apiserver-NAME`), `clients`, `nodes` (each of them), the name of a node and the name of a group of nodes; and, for `to` only, `service`, the cluster address of metrics-server's Service: what is dialled before the dialler's node leads it to a pod. `null` removes a rule.",
     &[
         Key::required(
             "from",
             PARTIES,
             "metrics-server",
-            "Who sends: one party or several.",
+            "One end: one party or several.",
         ),
         Key::required(
             "to",
             PARTIES,
             "[node-1, apiserver]",
-            "Who receives: one party or several.",
+            "The other end: one party or several.",
         )
         .within("nodes: {node-1: {}}"),
         Key::optional(
             "direction",
             Kind::Word(&[
-                ("to", "only on the way there"),
-                ("both", "on the way there and back"),
+                ("to", "only what `from` sends to `to`"),
+                ("from", "only what comes back from `to` to `from`"),
+                ("both", "both"),
             ]),
             "both",
             "Which way the rule holds. Default: `to`.",
         ),
         Key::optional(
+            "stateful",
+            Kind::Boolean,
+            "true",
+            "Whether the rule knows connections, as a NetworkPolicy and a stateful firewall do: only those that a `from` party opens to a `to` party are concerned, of them also those that exist when the rule begins; what belongs to connections opened the other way passes. Default: false, a rule about packets.",
+        ),
+        Key::optional(
             "port",
             PORT,
             "10250",
-            "Only connections to this port: that of the pod or kubelet, for a Service is resolved before a packet is sent. Missing: everything that `from` sends to `to`, also its replies to connections from there, which a stateful firewall would let pass.",
+            "Only connections to this port of a `to` party: that of the pod, kubelet or API server, to which a Service leads before a packet is sent; with `to: service` the Service's own, as `443`. Missing: every port, and unless `stateful` says otherwise also replies of `from` to connections from `to`.",
         ),
         Key::required("effect", EFFECT, "drop", "What happens to the traffic."),
         Key::optional(
@@ -163,58 +171,37 @@ fn path_rule(
     let parties = |decoder: &mut Decoder, item: Item<'_>| parties(decoder, item, fleet);
     let from = object.required(decoder, "from", parties);
     let to = object.required(decoder, "to", parties);
-    let both = object.or(decoder, "direction", false, |decoder, item| {
-        decoder.word(item, &[("to", false), ("both", true)])
+    let direction = object.or(decoder, "direction", Direction::To, |decoder, item| {
+        decoder.word(
+            item,
+            &[
+                ("to", Direction::To),
+                ("from", Direction::From),
+                ("both", Direction::Both),
+            ],
+        )
     });
+    let stateful = object.or(decoder, "stateful", false, Decoder::boolean);
     let port = object.optional(decoder, "port", Decoder::port);
     let effect = object.required(decoder, "effect", effect);
     let starts_at = object.or(decoder, "startsAt", Duration::ZERO, |decoder, item| {
         decoder.time(item, until)
     });
     let lasts = object.optional(decoder, "duration", Decoder::duration);
-    if lasts == Some(Some(Duration::ZERO))
-        && let Some(item) = object.item("duration")
-    {
-        decoder.note(Diagnostic::at(
-            Code::Contradiction,
-            item.span(),
-            "the rule begins and ends at the same instant",
-            "write how long it holds, such as `30s`, or leave `duration` out",
-        ));
-    }
-    if let (Some([from]), Some([to])) = (from.as_deref(), to.as_deref())
-        && from == to
-        && !matches!(from, Party::AllNodes)
-        && let Some(item) = object.item("to")
-    {
-        decoder.note(Diagnostic::at(
-            Code::Contradiction,
-            item.span(),
-            "the rule leads from a party to itself",
-            "choose two different parties: traffic of a machine with itself does not cross the network",
-        ));
-    }
-    if let (Some(PathEffect::Proxy { .. } | PathEffect::Tunnel(_)), Some(true)) = (&effect, both)
-        && let Some(item) = object.item("direction")
-    {
-        decoder.note(Diagnostic::at(
-            Code::Contradiction,
-            item.span(),
-            "a proxy or a tunnel stands in the way of those who connect",
-            "leave `direction` out",
-        ));
-    }
     object.finish(decoder);
-    Some(PathRule {
+    let rule = PathRule {
         name: item.name.to_owned(),
         from: from?,
         to: to?,
-        both: both?,
+        direction: direction?,
+        stateful: stateful?,
         port: port?,
         effect: effect?,
         starts_at: starts_at?,
         lasts: lasts?,
-    })
+    };
+    path_checks::check(decoder, item, &rule);
+    Some(rule)
 }
 
 /// One party, or a list of them; a group of nodes is each of its nodes.
@@ -237,11 +224,12 @@ fn parties(decoder: &mut Decoder, item: Item<'_>, fleet: &Fleet) -> Option<Vec<P
 
 /// A party, or each node of a group.
 fn party(decoder: &mut Decoder, item: Item<'_>, fleet: &Fleet) -> Option<Vec<Party>> {
-    const PARTIES: [(&str, Party); 4] = [
+    const PARTIES: [(&str, Party); 5] = [
         ("metrics-server", Party::MetricsServer),
         ("apiserver", Party::ApiServer),
         ("clients", Party::Clients),
         ("nodes", Party::AllNodes),
+        ("service", Party::Service),
     ];
     let name = decoder.text(item)?;
     if let Some((_, party)) = PARTIES.iter().find(|(word, _)| *word == name) {

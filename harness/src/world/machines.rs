@@ -86,6 +86,7 @@ pub fn terrain(site: &Site) -> Rc<Terrain> {
             )
             .with_latency(site.latency),
         ),
+        is_service: service_addresses(addresses.kubernetes_service),
         services: route_services(
             Rc::clone(&site.services),
             addresses.kubernetes_service,
@@ -268,12 +269,12 @@ fn route_services(
     kubernetes: SocketAddr,
     api_servers: KubernetesService,
 ) -> Box<dyn Fn(SocketAddr) -> ServiceRoute> {
-    let service_range = kubernetes.ip();
+    let is_service = service_addresses(kubernetes);
     Box::new(move |address| {
         if address == kubernetes {
             return ServiceRoute::Endpoint(api_servers.endpoint());
         }
-        if !same_service_range(service_range, address.ip()) {
+        if !is_service(address) {
             return ServiceRoute::Direct;
         }
         match services.get().map(|table| table.route(address)) {
@@ -282,6 +283,12 @@ fn route_services(
             Some(Route::NotProgrammed) | None => ServiceRoute::Unknown,
         }
     })
+}
+
+/// Tells addresses of Services from those of machines.
+fn service_addresses(kubernetes: SocketAddr) -> Box<dyn Fn(SocketAddr) -> bool> {
+    let service_range = kubernetes.ip();
+    Box::new(move |address| same_service_range(service_range, address.ip()))
 }
 
 /// The endpoints of the Service `kubernetes`: the API servers.

@@ -21,7 +21,7 @@ use seam::{BoxListener, BoxStream, InTheWay, LookupError, Network, Tasks, Timest
 
 use super::names::Names;
 use crate::engine::path::Barrier;
-use crate::engine::terrain::{ServiceRoute, Terrain};
+use crate::engine::terrain::Terrain;
 use crate::scenario::model::Tunnel;
 
 /// How kubelets receive dials, and who is told of those to others.
@@ -112,24 +112,24 @@ impl Network for Outlook {
         let (network, surroundings) = (Rc::clone(&self.network), Rc::clone(&self.surroundings));
         let ip = self.ip;
         async move {
-            let reached = match (surroundings.terrain.services)(address) {
-                ServiceRoute::Direct => address,
-                ServiceRoute::Endpoint(endpoint) => endpoint,
-                ServiceRoute::Refused | ServiceRoute::Unknown => {
-                    return network.dial(address).await;
-                }
-            };
+            let terrain = &surroundings.terrain;
+            if (terrain.is_service)(address)
+                && let Some(barrier) = terrain.paths.barrier(ip, address)
+            {
+                return surroundings.proxies.meet(barrier, address).await;
+            }
+            let reached = terrain.machine(ip, address).await?;
             // A machine with addresses of one family has no route to the other.
             if reached.is_ipv4() != ip.is_ipv4() {
                 return Err(io::ErrorKind::NetworkUnreachable.into());
             }
-            if let Some(barrier) = surroundings.terrain.paths.barrier(ip, reached) {
+            if let Some(barrier) = terrain.paths.barrier(ip, reached) {
                 return surroundings.proxies.meet(barrier, reached).await;
             }
             if surroundings.doors.refuse(reached) {
                 return Err(io::ErrorKind::ConnectionRefused.into());
             }
-            let result = network.dial(address).await;
+            let result = network.dial(reached).await;
             let error = result.as_ref().err().map(io::Error::kind);
             if error == Some(io::ErrorKind::ConnectionRefused) {
                 surroundings.doors.refused(reached);

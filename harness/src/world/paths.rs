@@ -8,7 +8,7 @@ use super::addresses::Addresses;
 use crate::brief;
 use crate::engine::path::{Ends, ResolvedRule};
 use crate::faults;
-use crate::scenario::model::{Party, PathEffect, PathRule, Scenario, Timeline};
+use crate::scenario::model::{Direction, Party, PathEffect, PathRule, Scenario, Timeline};
 
 /// The scenario's rules with their parties as sets of addresses. A machine
 /// that is down is a rule too: nothing reaches it, and nothing comes from it.
@@ -48,7 +48,8 @@ impl Resolver<'_> {
             name: self.name(&rule.name),
             from: self.ends(&rule.from),
             to: self.ends(&rule.to),
-            both: rule.both,
+            direction: rule.direction,
+            stateful: rule.stateful,
             port: rule.port,
             effect: rule.effect.clone(),
         }
@@ -70,7 +71,8 @@ impl Resolver<'_> {
             // No rule touches the witness.
             from: Ends::AllBut(BTreeSet::from([self.addresses.witness])),
             to: Ends::Of(ips),
-            both: true,
+            direction: Direction::Both,
+            stateful: false,
             port: None,
             effect: PathEffect::Drop,
         })
@@ -125,6 +127,7 @@ impl Resolver<'_> {
             Party::Node(index) => vec![scenario.nodes[*index].ip],
             Party::AllNodes => scenario.nodes.iter().map(|node| node.ip).collect(),
             Party::Clients => vec![addresses.clients],
+            Party::Service => vec![addresses.metrics_service.ip()],
         }
     }
 }

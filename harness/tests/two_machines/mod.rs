@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use firstlight::engine::path::{Ends, Paths, ResolvedRule};
 use firstlight::engine::terrain::{ServiceRoute, Terrain};
-use firstlight::scenario::model::{PathEffect, Timeline};
+use firstlight::scenario::model::{Direction, PathEffect, Timeline};
 use firstlight::seed::Seed;
 use seam::Moment;
 
@@ -31,6 +31,7 @@ pub(crate) fn paths(start: impl Into<Moment>, latency: Duration, rules: Rules) -
 pub(crate) fn terrain(paths: Rc<Paths>) -> Rc<Terrain> {
     Rc::new(Terrain {
         paths,
+        is_service: Box::new(|address| (443..=445).contains(&address.port())),
         services: Box::new(|address| match address.port() {
             443 => ServiceRoute::Endpoint(SocketAddr::new(SERVER, PORT)),
             444 => ServiceRoute::Refused,
@@ -48,7 +49,8 @@ pub(crate) fn rule(effect: PathEffect) -> ResolvedRule {
         name: 0,
         from: Ends::Of(BTreeSet::from([CLIENT])),
         to: Ends::Of(BTreeSet::from([SERVER])),
-        both: false,
+        direction: Direction::To,
+        stateful: false,
         port: Some(PORT),
         effect,
     }

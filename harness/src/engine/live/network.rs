@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::addresses::AddressBook;
 use super::relay;
-use crate::engine::path::{Fate, Paths, Segment};
+use crate::engine::path::{Fate, Hop, Paths, Segment};
 use crate::engine::terrain::Terrain;
 
 /// Connections that the operating system completes before anyone accepts.
@@ -120,14 +120,14 @@ impl Network for LiveNetwork {
                 return Ok(Box::new(network.connect(address).await?) as BoxStream);
             }
             let here = SocketAddr::new(network.ip, 0);
-            cross(&terrain.paths, here, address).await?;
+            cross(&terrain.paths, Hop::out(here, address)).await?;
             let stream = network.connect(address).await?;
             let here = SocketAddr::new(network.ip, stream.local_addr()?.port());
-            cross(&terrain.paths, address, here).await?;
+            let out = Hop::out(here, address);
+            cross(&terrain.paths, out.reply()).await?;
             let relay = relay::Relay {
                 paths: Rc::clone(&terrain.paths),
-                near: here,
-                far: address,
+                out,
             };
             Ok(relay.start(&network.shared.tasks, stream))
         }
@@ -168,9 +168,9 @@ impl Network for LiveNetwork {
     }
 }
 
-/// Takes as long as a segment of a handshake takes from `src` to `dst`.
-async fn cross(paths: &Paths, src: SocketAddr, dst: SocketAddr) -> io::Result<()> {
-    match paths.fate(src, dst, Segment::Syn, Instant::now()) {
+/// Takes as long as a segment of a handshake takes.
+async fn cross(paths: &Paths, hop: Hop) -> io::Result<()> {
+    match paths.fate(hop, Segment::Syn, Instant::now()) {
         Fate::Arrives(at) => {
             sleep_until(at).await;
             Ok(())
@@ -203,7 +203,8 @@ impl LiveListener {
         let at = self.at;
         let from = SocketAddr::new(self.shared.strangers.at(at), peer.port());
         async move {
-            let stopped = paths.rejects(from.ip(), at) || cross(&paths, from, at).await.is_err();
+            let coming = Hop::out(from, at);
+            let stopped = paths.rejects(from.ip(), at) || cross(&paths, coming).await.is_err();
             if stopped {
                 // Closing it then resets it.
                 let _ = stream.set_zero_linger();
@@ -211,8 +212,7 @@ impl LiveListener {
             }
             let relay = relay::Relay {
                 paths,
-                near: at,
-                far: from,
+                out: coming.reply(),
             };
             Some((relay.start(&tasks, stream), from))
         }

@@ -5,7 +5,6 @@
 
 use std::cell::Cell;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -20,7 +19,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-use crate::engine::path::{Fate, Paths, Segment};
+use crate::engine::path::{Fate, Hop, Paths, Segment};
 
 /// Bytes that the pipe holds.
 const PIPE: usize = 64 * 1024;
@@ -32,10 +31,8 @@ const ON_THE_WAY: usize = 64;
 /// One end of a connection whose path has rules.
 pub(super) struct Relay {
     pub(super) paths: Rc<Paths>,
-    /// The program's end.
-    pub(super) near: SocketAddr,
-    /// The other end.
-    pub(super) far: SocketAddr,
+    /// What the program sends.
+    pub(super) out: Hop,
 }
 
 impl Relay {
@@ -47,14 +44,12 @@ impl Relay {
         let (from_socket, to_socket) = socket.into_split();
         let out = Direction {
             paths: Rc::clone(&self.paths),
-            src: self.near,
-            dst: self.far,
+            hop: self.out,
             failed: Rc::clone(&failed),
         };
         let back = Direction {
             paths: self.paths,
-            src: self.far,
-            dst: self.near,
+            hop: self.out.reply(),
             failed: Rc::clone(&failed),
         };
         tasks.spawn(out.carry(from_program, to_socket));
@@ -72,8 +67,7 @@ struct Relayed {
 /// One direction of a connection.
 struct Direction {
     paths: Rc<Paths>,
-    src: SocketAddr,
-    dst: SocketAddr,
+    hop: Hop,
     failed: Rc<Cell<Option<io::ErrorKind>>>,
 }
 
@@ -96,10 +90,7 @@ impl Direction {
                 Ok(read) => read,
                 Err(error) => return self.failed.set(Some(error.kind())),
             };
-            match self
-                .paths
-                .fate(self.src, self.dst, Segment::Data, Instant::now())
-            {
+            match self.paths.fate(self.hop, Segment::Data, Instant::now()) {
                 Fate::Arrives(at) => latest = latest.max(at),
                 Fate::Refused => return self.failed.set(Some(io::ErrorKind::ConnectionReset)),
                 Fate::Lost => return self.failed.set(Some(io::ErrorKind::TimedOut)),

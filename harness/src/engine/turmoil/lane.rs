@@ -8,7 +8,6 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
@@ -20,7 +19,7 @@ use seam::Tasks;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, sleep_until};
 
-use crate::engine::path::{Fate, Paths, Segment};
+use crate::engine::path::{Fate, Hop, Paths, Segment};
 
 /// Pieces that wait for their time, at most.
 const WAITING: usize = 64;
@@ -32,23 +31,13 @@ pub(super) struct Ruled {
 }
 
 impl Ruled {
-    /// Puts what `stream` sends from `src` to `dst` under the rules of `paths`.
-    pub(super) fn new(
-        stream: TcpStream,
-        src: SocketAddr,
-        dst: SocketAddr,
-        paths: Rc<Paths>,
-        tasks: &Tasks,
-    ) -> Self {
+    /// Puts what `stream` sends, which makes this `hop`, under the rules of
+    /// `paths`.
+    pub(super) fn new(stream: TcpStream, hop: Hop, paths: Rc<Paths>, tasks: &Tasks) -> Self {
         let (read, write) = stream.into_split();
         let queue = Rc::new(RefCell::new(Queue::default()));
         tasks.spawn(carry(Rc::clone(&queue), write));
-        let lane = Lane {
-            paths,
-            src,
-            dst,
-            queue,
-        };
+        let lane = Lane { paths, hop, queue };
         Self { read, lane }
     }
 
@@ -109,8 +98,7 @@ impl Drop for Ruled {
 /// The way out.
 struct Lane {
     paths: Rc<Paths>,
-    src: SocketAddr,
-    dst: SocketAddr,
+    hop: Hop,
     queue: Rc<RefCell<Queue>>,
 }
 
@@ -163,7 +151,7 @@ impl Lane {
 
     fn depart(&self, piece: Piece, kind: Segment) {
         let now = Instant::now();
-        let fate = self.paths.fate(self.src, self.dst, kind, now);
+        let fate = self.paths.fate(self.hop, kind, now);
         let mut queue = self.queue.borrow_mut();
         if queue.closed {
             return;

@@ -24,7 +24,7 @@ use tokio::time::{Instant, sleep_until};
 use super::TICK;
 use super::lane::Ruled;
 use super::loopback::{Arrival, Loopback};
-use crate::engine::path::{Fate, Segment};
+use crate::engine::path::{Fate, Hop, Segment, Way};
 use crate::engine::terrain::Terrain;
 
 /// The second and the third segment of a handshake.
@@ -66,7 +66,7 @@ impl TurmoilNetwork {
     async fn connect(&self, address: SocketAddr) -> io::Result<BoxStream> {
         let paths = &self.shared.terrain.paths;
         let here = SocketAddr::new(self.ip, 0);
-        match paths.fate(here, address, Segment::Syn, Instant::now()) {
+        match paths.fate(Hop::out(here, address), Segment::Syn, Instant::now()) {
             Fate::Arrives(at) => sleep_until(at).await,
             Fate::Refused => return Err(io::ErrorKind::ConnectionRefused.into()),
             Fate::Lost => pending().await,
@@ -82,7 +82,7 @@ impl TurmoilNetwork {
                 return Err(error);
             }
         };
-        let mut end = self.end(stream)?;
+        let mut end = self.end(stream, Way::Out)?;
         match end.read_u8().await {
             Ok(_) => {}
             // Nobody listens any more.
@@ -96,14 +96,14 @@ impl TurmoilNetwork {
     async fn reset_arrives(&self, from: SocketAddr, sent: Instant) {
         let here = SocketAddr::new(self.ip, 0);
         let paths = &self.shared.terrain.paths;
-        match paths.fate(from, here, Segment::Reset, sent) {
+        match paths.fate(Hop::back(from, here), Segment::Reset, sent) {
             Fate::Arrives(at) => sleep_until(at + TICK).await,
             Fate::Refused | Fate::Lost => pending().await,
         }
     }
 
-    /// This machine's end of a connection.
-    fn end(&self, stream: TcpStream) -> io::Result<End> {
+    /// This machine's end of a connection, on which what it sends goes `way`.
+    fn end(&self, stream: TcpStream, way: Way) -> io::Result<End> {
         let (here, there) = (stream.local_addr()?, stream.peer_addr()?);
         assert_eq!(
             here.ip(),
@@ -111,18 +111,14 @@ impl TurmoilNetwork {
             "a program uses the network of another machine than it runs on"
         );
         let paths = &self.shared.terrain.paths;
-        Ok(
-            match paths.concern(here.ip(), there) || paths.concern(there.ip(), here) {
-                true => End::Ruled(Ruled::new(
-                    stream,
-                    here,
-                    there,
-                    Rc::clone(paths),
-                    &self.tasks,
-                )),
-                false => End::Direct(stream),
-            },
-        )
+        let (hop, concerned) = match way {
+            Way::Out => (Hop::out(here, there), paths.concern(here.ip(), there)),
+            Way::Back => (Hop::back(here, there), paths.concern(there.ip(), here)),
+        };
+        Ok(match concerned {
+            true => End::Ruled(Ruled::new(stream, hop, Rc::clone(paths), &self.tasks)),
+            false => End::Direct(stream),
+        })
     }
 }
 
@@ -247,7 +243,7 @@ async fn admit(
         let Ok((stream, from)) = listener.accept().await else {
             continue;
         };
-        if let Ok(end) = network.end(stream) {
+        if let Ok(end) = network.end(stream, Way::Back) {
             tasks.spawn(shake_hands(end, from, arrivals.clone()));
         }
     }

@@ -21,6 +21,20 @@ pub enum Party {
     AllNodes,
     /// The clients' host.
     Clients,
+    /// The address of metrics-server's Service: where dials go before the
+    /// dialler's node leads them to an endpoint.
+    Service,
+}
+
+/// Which way a rule holds, in Chaos Mesh's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// What `from` sends to `to`.
+    To,
+    /// What comes back from `to` to `from`.
+    From,
+    /// Both.
+    Both,
 }
 
 /// What the network does with traffic from some parties to others.
@@ -28,13 +42,14 @@ pub enum Party {
 pub struct PathRule {
     /// The rule's name, for reports.
     pub name: String,
-    /// Who sends. Replies travel the other way and are not affected unless
-    /// another rule says so or `both` is set.
+    /// One end.
     pub from: Vec<Party>,
-    /// Who receives.
+    /// The other.
     pub to: Vec<Party>,
-    /// Whether the rule holds in both directions.
-    pub both: bool,
+    /// Which way it holds between them.
+    pub direction: Direction,
+    /// Whether only connections that `from` opens to `to` are concerned.
+    pub stateful: bool,
     /// Restricts the rule to connections to this port.
     pub port: Option<u16>,
     /// What happens.
