@@ -181,7 +181,7 @@ fn candidates_against(scenario: &Scenario, cause: &Cause) -> Vec<Candidate> {
         "args" => against_arguments(what),
         "apiServer" => vec![Candidate::new(
             "apiServer: {state: Up, latency: 5ms}",
-            "apiServer: {state: Up, latency: 5ms}",
+            "apiServer: {state: Up, status: 200, latency: 5ms}",
         )],
         "aggregation" => vec![
             Candidate::new(

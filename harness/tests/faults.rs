@@ -97,7 +97,7 @@ fn faults_of_names() {
             "metricsServer: {{args: [--kubelet-preferred-address-types={order}]}}\ndns: {{{records}}}"
         )
     };
-    for answer in ["NXDOMAIN", "SERVFAIL", "timeout"] {
+    for answer in ["NXDOMAIN", "SERVFAIL", "REFUSED", "timeout"] {
         let records = format!("records: {{a: {answer}}}");
         check(
             "dns.a",
@@ -146,6 +146,19 @@ fn faults_of_api_servers() {
             &over_at_once(&format!("watches: {watches}"), "watches: Served"),
         );
     }
+    for status in [429, 500, 503] {
+        check(
+            "apiServer.status",
+            &format!("changes: [{{at: 20s, for: 10s, apiServer: {{status: {status}}}}}]"),
+            &over_at_once(&format!("status: {status}"), "status: 200"),
+        );
+    }
+    check(
+        "apiServers.b.frontProxy",
+        "apiServers: {a: {}, b: {frontProxy: {issuer: unknown}}}",
+        "apiServers: {a: {}, b: {frontProxy: {issuer: unknown}}}\naggregation: {registeredAt: 50s}\n\
+         changes: [{at: 40s, apiServers: {b: {frontProxy: null}}}]",
+    );
     for certificate in [
         "issuer: unknown",
         "notBefore: -2h, notAfter: -1h",

@@ -231,6 +231,8 @@ pub enum Event {
 pub enum Met {
     /// An API server was dialled, or asked while it stands still.
     ApiServer,
+    /// An API server answered with an error instead of serving.
+    Trouble,
     /// Paths of aggregated APIs that are not installed yet were asked for.
     AggregatedPaths,
     /// A watch was asked for, or kept from telling, or ended.

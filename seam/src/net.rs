@@ -104,7 +104,7 @@ pub enum LookupError {
         /// `10.43.0.10:53`
         server: Option<SocketAddr>,
     },
-    /// The server failed (SERVFAIL).
+    /// The server failed (SERVFAIL) or refused to answer (REFUSED).
     ServerFailure {
         /// `10.43.0.10:53`
         server: Option<SocketAddr>,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Change, change, clock_changes, pairs};
 use crate::scenario::model::{
     Aggregation, ApiServer, ApiServerNode, Authentication, Consumer, RbacRule, RbacSubject,
-    Scenario, Service,
+    Scenario, Service, Trouble,
 };
 
 /// The machine that is named where something happens to the cluster's
@@ -68,12 +68,30 @@ fn api_server_words(before: &ApiServer, after: &ApiServer) -> String {
             before.watches, after.watches
         ));
     }
+    if before.trouble != after.trouble {
+        let (before, after) = (status(before.trouble), status(after.trouble));
+        words.push(format!("status {before} → {after}"));
+    }
     words.extend(new([
+        ("routing", before.endpoint_routing != after.endpoint_routing),
+        (
+            "front-proxy certificate",
+            before.front_proxy != after.front_proxy,
+        ),
         ("latency", before.latency != after.latency),
         ("write latency", before.write_latency != after.write_latency),
         ("certificate", before.certificate != after.certificate),
     ]));
     format!("API server: {}", words.join(", "))
+}
+
+fn status(trouble: Option<Trouble>) -> u16 {
+    match trouble {
+        None => 200,
+        Some(Trouble::TooManyRequests) => 429,
+        Some(Trouble::Datastore) => 500,
+        Some(Trouble::Unavailable) => 503,
+    }
 }
 
 /// `new latency`, for each part that differs.

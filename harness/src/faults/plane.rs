@@ -21,15 +21,17 @@ pub struct Plane {
 }
 
 /// What can be wrong with each API server.
-const OF_A_SERVER: [Met; 4] = [
+const OF_A_SERVER: [Met; 6] = [
     Met::ApiServer,
+    Met::Trouble,
+    Met::FrontProxy,
     Met::AggregatedPaths,
     Met::Watches,
     Met::ServingCertificate,
 ];
 
 /// What can be wrong with the cluster.
-const OF_THE_CLUSTER: [Met; 3] = [Met::FrontProxy, Met::CaBundle, Met::AuthenticationConfig];
+const OF_THE_CLUSTER: [Met; 2] = [Met::CaBundle, Met::AuthenticationConfig];
 
 impl Plane {
     /// That of a scenario.
@@ -58,7 +60,21 @@ impl Plane {
             return self.is_wrong(what, at).then(|| of_cluster(what).to_owned());
         }
         let server = self.api_servers.iter().find(|server| server.name == host)?;
-        is_server_wrong(server.over_time.at(at), what, at).then(|| of_server(host, part(what)))
+        self.of_server(server, what, at)
+    }
+
+    /// The fault that there is with `what` of a server at `at`.
+    fn of_server(&self, server: &ApiServerNode, what: Met, at: Duration) -> Option<String> {
+        let own = server.over_time.at(at);
+        let is_wrong = match what {
+            Met::FrontProxy => self.is_disbelieved(own, at),
+            _ => is_server_wrong(own, what, at),
+        };
+        let is_shared = what == Met::FrontProxy && own.front_proxy.is_none();
+        is_wrong.then(|| match is_shared {
+            true => "aggregation.frontProxy".to_owned(),
+            false => of_server(&server.name, part(what)),
+        })
     }
 
     /// Every fault at some time of a run that lasts `until`.
@@ -67,10 +83,10 @@ impl Plane {
         let times = self.times(until);
         for server in &self.api_servers {
             for what in OF_A_SERVER {
-                let is_wrong = |at: &Duration| is_server_wrong(server.over_time.at(*at), what, *at);
-                if times.iter().any(is_wrong) {
-                    faults.insert(of_server(&server.name, part(what)));
-                }
+                let found = times
+                    .iter()
+                    .filter_map(|at| self.of_server(server, what, *at));
+                faults.extend(found);
             }
             if server.clock != Clock::default() {
                 faults.insert(of_server(&server.name, "clock"));
@@ -96,6 +112,8 @@ impl Plane {
                 server.certificate.not_before_ns,
                 server.certificate.not_after_ns,
             ]);
+            let shown = server.front_proxy.iter();
+            dates.extend(shown.flat_map(|shown| [shown.not_before_ns, shown.not_after_ns]));
         }
         for (at, aggregation) in &self.aggregation.0 {
             times.insert(*at);
@@ -113,14 +131,7 @@ impl Plane {
 
     fn is_wrong(&self, what: Met, at: Duration) -> bool {
         let aggregation = self.aggregation.at(at);
-        let shown = &aggregation.front_proxy;
         match what {
-            Met::FrontProxy => {
-                let dates = (shown.not_before_ns, shown.not_after_ns);
-                shown.issuer != FrontProxyIssuer::FrontProxy
-                    || !is_valid(dates, at, at)
-                    || !self.is_allowed(&shown.common_name, at)
-            }
             Met::CaBundle => {
                 !aggregation.insecure_skip_tls_verify && aggregation.ca_bundle != CaBundle::Cluster
             }
@@ -129,10 +140,22 @@ impl Plane {
                 !settings.present
                     || settings.client_ca != CaBundle::Cluster
                     || settings.request_header_ca != CaBundle::Cluster
-                    || !self.is_allowed(&shown.common_name, at)
+                    || self.api_servers.iter().any(|server| {
+                        let shown = server.over_time.at(at).front_proxy(aggregation);
+                        !self.is_allowed(&shown.common_name, at)
+                    })
             }
             _ => false,
         }
+    }
+
+    /// Whether extension servers do not believe what a server shows them.
+    fn is_disbelieved(&self, server: &ApiServer, at: Duration) -> bool {
+        let shown = server.front_proxy(self.aggregation.at(at));
+        let dates = (shown.not_before_ns, shown.not_after_ns);
+        shown.issuer != FrontProxyIssuer::FrontProxy
+            || !is_valid(dates, at, at)
+            || !self.is_allowed(&shown.common_name, at)
     }
 
     /// Whether extension servers believe a front proxy of this name; where no
@@ -146,6 +169,7 @@ impl Plane {
 fn is_server_wrong(server: &ApiServer, what: Met, at: Duration) -> bool {
     match what {
         Met::ApiServer => matches!(server.state, ApiServerState::Down | ApiServerState::Hang),
+        Met::Trouble => server.trouble.is_some(),
         Met::AggregatedPaths => server.state == ApiServerState::Starting,
         Met::Watches => server.watches != Watches::Served,
         Met::ServingCertificate => {
@@ -162,6 +186,8 @@ fn part(what: Met) -> &'static str {
     match what {
         Met::Watches => "watches",
         Met::ServingCertificate => "certificate",
+        Met::Trouble => "status",
+        Met::FrontProxy => "frontProxy",
         _ => "state",
     }
 }
@@ -169,7 +195,6 @@ fn part(what: Met) -> &'static str {
 /// The setting of the cluster that does.
 fn of_cluster(what: Met) -> &'static str {
     match what {
-        Met::FrontProxy => "aggregation.frontProxy",
         Met::CaBundle => "aggregation.caBundle",
         _ => "authentication",
     }

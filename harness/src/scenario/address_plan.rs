@@ -1,6 +1,6 @@
 //! `cluster`: the address ranges of pods and Services.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::code::Code;
 use super::decoder::{Decoder, Item};
@@ -61,6 +61,16 @@ fn range(decoder: &mut Decoder, item: Item<'_>) -> Option<Ipv4Addr> {
     if let Some((address, length)) = parsed {
         let mask = u32::MAX << (32 - length);
         return Some(Ipv4Addr::from(u32::from(address) & mask));
+    }
+    let is_ipv6 = parts.is_some_and(|(address, _)| address.parse::<Ipv6Addr>().is_ok());
+    if is_ipv6 {
+        decoder.note(Diagnostic::at(
+            Code::BadValue,
+            item.span(),
+            format!("`{text}` is a range of IPv6 addresses, and only IPv4 clusters are simulated"),
+            "write an IPv4 range from a /8 to a /16, such as `10.42.0.0/16`",
+        ));
+        return None;
     }
     decoder.note(Diagnostic::at(
         Code::BadValue,

@@ -53,19 +53,25 @@ pub(crate) static AGGREGATION: Shape = Shape::new(
         Key::optional("versionPriority", Kind::Integer(1, 1000), "100", "`spec.versionPriority` of the APIService. Default: 100."),
         Key::given(
             "routing",
-            Kind::Word(&[
-                ("clusterIP", "by the Service's address"),
-                ("endpoint", "straight to a ready endpoint: `--enable-aggregator-routing`"),
-            ]),
+            ROUTING,
             "endpoint",
-            "How the API server reaches metrics-server.",
+            "How API servers reach metrics-server, unless they say otherwise.",
         ),
         Key::optional("resyncPhase", Kind::Duration, "12s", "When the availability controller's check of every 30 s comes first, below 30 s. Missing: drawn from the seed.").fixed("the controller's timer runs on: set it for the whole run"),
-        Key::optional("frontProxy", Kind::Mapping(&FRONT_PROXY), "{issuer: unknown}", "The certificate by which the API server names its users to metrics-server. Default: a good one."),
+        Key::optional("frontProxy", Kind::Mapping(&FRONT_PROXY), "{issuer: unknown}", "The certificate by which API servers name their users to metrics-server, unless they say otherwise. Default: a good one."),
     ],
 );
 
-static FRONT_PROXY: Shape = Shape::new(
+/// `--enable-aggregator-routing`
+pub(crate) const ROUTING: Kind = Kind::Word(&[
+    ("clusterIP", "by the Service's address"),
+    (
+        "endpoint",
+        "straight to a ready endpoint: `--enable-aggregator-routing`",
+    ),
+]);
+
+pub(crate) static FRONT_PROXY: Shape = Shape::new(
     "FrontProxy",
     "A client certificate of the aggregation layer. Times count from the start of the run, in true time.",
     &[
@@ -142,9 +148,7 @@ pub(crate) fn aggregation(
     let version_priority = object.or(decoder, "versionPriority", PRIORITY, |decoder, item| {
         priority(decoder, item, 1000)
     });
-    let endpoint_routing = object.required(decoder, "routing", |decoder, item| {
-        decoder.word(item, &[("clusterIP", false), ("endpoint", true)])
-    });
+    let endpoint_routing = object.required(decoder, "routing", endpoint_routing);
     let resync_phase = object.optional(decoder, "resyncPhase", resync_phase);
     let front_proxy = object.or(decoder, "frontProxy", usual_front_proxy(), front_proxy);
     if let (Some(true), Some(Some(bundle))) = (insecure, ca_bundle)
@@ -171,6 +175,11 @@ pub(crate) fn aggregation(
         front_proxy: front_proxy?,
     };
     Some((aggregation, existence?))
+}
+
+/// Whether the API server routes to endpoints.
+pub(crate) fn endpoint_routing(decoder: &mut Decoder, item: Item<'_>) -> Option<bool> {
+    decoder.word(item, &[("clusterIP", false), ("endpoint", true)])
 }
 
 fn authority(decoder: &mut Decoder, item: Item<'_>) -> Option<CaBundle> {
@@ -215,7 +224,8 @@ fn usual_front_proxy() -> FrontProxy {
     }
 }
 
-fn front_proxy(decoder: &mut Decoder, item: Item<'_>) -> Option<FrontProxy> {
+/// Reads `frontProxy`.
+pub(crate) fn front_proxy(decoder: &mut Decoder, item: Item<'_>) -> Option<FrontProxy> {
     let mut object = decoder.object(item, &FRONT_PROXY)?;
     let usual = usual_front_proxy();
     let issuer = object.or(decoder, "issuer", usual.issuer, |decoder, item| {

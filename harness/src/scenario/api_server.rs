@@ -2,9 +2,14 @@
 
 use std::time::Duration;
 
+use super::aggregation::{FRONT_PROXY, ROUTING, endpoint_routing, front_proxy};
 use super::clock::{self, CLOCK};
+use super::code::Code;
 use super::decoder::{Decoder, Item};
-use super::model::{ApiServer, ApiServerState, Clock, Distribution, ServingCertificate, Watches};
+use super::diagnostic::Diagnostic;
+use super::model::{
+    ApiServer, ApiServerState, Clock, Distribution, ServingCertificate, Trouble, Watches,
+};
 use super::scalars::DISTRIBUTION;
 use super::shape::{Key, Kind, Shape};
 use super::validity::{NOT_AFTER, NOT_BEFORE, USUAL, validity};
@@ -48,6 +53,24 @@ pub(crate) static API_SERVER: Shape = Shape::new(
             ]),
             "Silent",
             "What becomes of watches. Default: `Served`.",
+        ),
+        Key::optional(
+            "status",
+            Kind::Integer(100, 599),
+            "500",
+            "The HTTP status it answers with. 200: it serves; 429: API priority and fairness rejects the request, `Retry-After: 1`; 500: `etcdserver: request timed out`, whatever is asked for; 503: what stands in front of it has no server to pass the request to. Health endpoints still answer, watches that are open go on, and kubelets and controllers wait. Default: 200.",
+        ),
+        Key::optional(
+            "routing",
+            ROUTING,
+            "endpoint",
+            "How it reaches metrics-server. Missing: as `aggregation.routing` says.",
+        ),
+        Key::optional(
+            "frontProxy",
+            Kind::Mapping(&FRONT_PROXY),
+            "{issuer: unknown}",
+            "The certificate by which it names its users to metrics-server. Missing: as `aggregation.frontProxy` says.",
         ),
         Key::optional(
             "certificate",
@@ -119,6 +142,9 @@ pub(crate) fn api_server(
             ],
         )
     });
+    let trouble = object.or(decoder, "status", None, trouble);
+    let endpoint_routing = object.optional(decoder, "routing", endpoint_routing);
+    let front_proxy = object.optional(decoder, "frontProxy", front_proxy);
     let certificate = object.or(decoder, "certificate", usual_certificate(), certificate);
     let clock = object.or(decoder, "clock", Clock::default(), |decoder, item| {
         clock::clock(decoder, item, until)
@@ -130,8 +156,31 @@ pub(crate) fn api_server(
         write_latency: write_latency?,
         watches: watches?,
         certificate: certificate?,
+        trouble: trouble?,
+        endpoint_routing: endpoint_routing?,
+        front_proxy: front_proxy?,
     };
     Some((server, clock?))
+}
+
+/// A status whose answer is known to the letter.
+fn trouble(decoder: &mut Decoder, item: Item<'_>) -> Option<Option<Trouble>> {
+    let status = decoder.integer(item, 100..=599)?;
+    match status {
+        200 => Some(None),
+        429 => Some(Some(Trouble::TooManyRequests)),
+        500 => Some(Some(Trouble::Datastore)),
+        503 => Some(Some(Trouble::Unavailable)),
+        _ => {
+            decoder.note(Diagnostic::at(
+                Code::BadValue,
+                item.span(),
+                format!("what an API server says with the status {status} is not modelled"),
+                "write 200, 429, 500 or 503; `rbac` has it answer 403",
+            ));
+            None
+        }
+    }
 }
 
 fn usual_certificate() -> ServingCertificate {

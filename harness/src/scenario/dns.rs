@@ -42,6 +42,10 @@ static ANSWERS: [Kind; 3] = [
     Kind::Word(&[
         ("NXDOMAIN", "no such host"),
         ("SERVFAIL", "the server fails: server misbehaving"),
+        (
+            "REFUSED",
+            "the server refuses to answer: server misbehaving",
+        ),
         ("timeout", "no answer"),
     ]),
     Kind::Ip,
@@ -94,6 +98,7 @@ fn answer(decoder: &mut Decoder, item: Item<'_>) -> Option<Answer> {
     match text {
         "NXDOMAIN" => Some(Answer::NoSuchHost),
         "SERVFAIL" => Some(Answer::ServerFailure),
+        "REFUSED" => Some(Answer::Refused),
         "timeout" => Some(Answer::Timeout),
         _ => match text.parse::<IpAddr>() {
             Ok(address) => Some(Answer::Addresses(vec![address])),
@@ -102,7 +107,7 @@ fn answer(decoder: &mut Decoder, item: Item<'_>) -> Option<Answer> {
                     Code::BadValue,
                     item.span(),
                     format!("`{text}` is not what a name server says of a name"),
-                    "write an address such as `10.0.0.1`, or `NXDOMAIN`, `SERVFAIL` or `timeout`",
+                    "write an address such as `10.0.0.1`, or `NXDOMAIN`, `SERVFAIL`, `REFUSED` or `timeout`",
                 ));
                 None
             }

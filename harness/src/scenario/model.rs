@@ -24,9 +24,9 @@ mod node;
 pub use aggregator::version::Version;
 pub use certificate::{Certificate, Csr, Issuance, Issuer, Verdict as CsrVerdict};
 pub use control_plane::{
-    Aggregation, ApiServer, ApiServerNode, ApiServerState, Authentication, Awaited, CaBundle,
-    Consumer, ConsumerKind, FrontProxy, FrontProxyIssuer, RbacRule, RbacSubject, Service,
-    ServiceReference, ServingCertificate, TargetPort, Watches,
+    Aggregation, AggregatorFlags, ApiServer, ApiServerNode, ApiServerState, Authentication,
+    Awaited, CaBundle, Consumer, ConsumerKind, FrontProxy, FrontProxyIssuer, RbacRule, RbacSubject,
+    Service, ServiceReference, ServingCertificate, TargetPort, Trouble, Watches,
 };
 pub use dns::{Answer, Dns, DnsRefinement};
 pub use kubelet::{

@@ -17,7 +17,7 @@ use super::machines::Machines;
 use super::trust::SERVICE_ACCOUNT_TOKEN;
 use super::{Site, access, registry, sampler};
 use crate::scenario::model;
-use crate::scenario::model::{ApiServer, ApiServerState, Distribution, Timeline};
+use crate::scenario::model::{ApiServer, ApiServerNode, ApiServerState, Distribution, Timeline};
 
 /// The namespace of everything that belongs to metrics-server.
 pub const NAMESPACE: &str = "kube-system";
@@ -56,8 +56,7 @@ impl ControlPlane {
     pub fn authorizer(&self) -> Authorizer {
         let (policy, api_server) = (self.policy.clone(), self.combined.clone());
         Rc::new(move |subresource| {
-            let state = api_server.current().state;
-            if !matches!(state, State::Up | State::Starting) {
+            if !api_server.current().serves() {
                 return Review::Unavailable;
             }
             match policy.may_get_nodes(NAMESPACE, SERVICE, subresource) {
@@ -126,7 +125,7 @@ impl ControlPlane {
             }],
             policy: self.policy.clone(),
             behaviour: self.behaviours[number].clone(),
-            aggregation: aggregation(site, host),
+            aggregation: aggregation(site, server, host),
             witness: Some(site.addresses.witness),
         };
         let (told, dialled) = (Rc::clone(&site.recorder), server.name.clone());
@@ -190,6 +189,7 @@ fn behaviour(site: &Site, host: &Host, over_time: &Timeline<ApiServer>) -> Scrip
                     model::Watches::Silent => Watches::Silent,
                     model::Watches::Initializing => Watches::Initializing,
                 },
+                trouble: server.trouble,
             };
             (*at, behaviour)
         })
@@ -209,11 +209,14 @@ fn combined(site: &Site, behaviours: &[Script<Behaviour>]) -> Script<Behaviour> 
         .collect();
     times.sort_unstable();
     times.dedup();
-    let rank = |behaviour: &Behaviour| match behaviour.state {
-        State::Up => 0,
-        State::Starting => 1,
-        State::Hang => 2,
-        State::Down => 3,
+    let rank = |behaviour: &Behaviour| {
+        let of_state = match behaviour.state {
+            State::Up => 0,
+            State::Starting => 1,
+            State::Hang => 2,
+            State::Down => 3,
+        };
+        (!behaviour.serves(), of_state)
     };
     let best = |at: Duration| {
         let of_each = behaviours.iter().map(|script| script.at(at));
@@ -223,8 +226,9 @@ fn combined(site: &Site, behaviours: &[Script<Behaviour>]) -> Script<Behaviour> 
     Script::new(site.start, entries.collect())
 }
 
-fn aggregation(site: &Site, host: &Host) -> AggregationConfig {
+fn aggregation(site: &Site, server: &ApiServerNode, host: &Host) -> AggregationConfig {
     let settings = &site.scenario.aggregation;
+    let flags = server.flags(settings);
     let drawn = || {
         let mut random = host.random("aggregation-resync-phase");
         random.duration_between(Duration::ZERO, RESYNC)
@@ -237,15 +241,15 @@ fn aggregation(site: &Site, host: &Host) -> AggregationConfig {
     AggregationConfig {
         front_proxy: script(
             site,
-            settings,
-            |settings| &settings.front_proxy,
-            |settings| site.trust.proxy_client(&settings.front_proxy),
+            &flags,
+            |flags| &flags.front_proxy,
+            |flags| site.trust.proxy_client(&flags.front_proxy),
         ),
         routing: script(
             site,
-            settings,
-            |settings| &settings.endpoint_routing,
-            |settings| routing(settings.endpoint_routing),
+            &flags,
+            |flags| &flags.endpoint_routing,
+            |flags| routing(flags.endpoint_routing),
         ),
         resync_phase: phase.unwrap_or_else(drawn),
         timing: Timing::observed(host),

@@ -64,7 +64,9 @@ impl Names {
         let (takes, answer) = match answer {
             Answer::Addresses(addresses) => (latency * names, Ok(addresses)),
             Answer::NoSuchHost => (latency * names, Err(LookupError::NoSuchHost { server })),
-            Answer::ServerFailure => (
+            // Go has the same words for both, and asks again after both.
+            // Source: Go `net/dnsclient_unix.go: checkHeader, tryOneName`.
+            Answer::ServerFailure | Answer::Refused => (
                 latency * names * ATTEMPTS,
                 Err(LookupError::ServerFailure { server }),
             ),

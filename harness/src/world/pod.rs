@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use aggregator::environment::{ClusterConfig, Credentials};
 use aggregator::options::{self, Command};
-use mocks::apiserver::{Behaviour, State};
+use mocks::apiserver::Behaviour;
 use mocks::clients::ApiAccess;
 use mocks::clients::witness::Witness;
 use mocks::deployment::{Deployment, PodFactory};
@@ -324,8 +324,7 @@ impl PodFactory for Factory {
             store: self.store.clone(),
             recorder: Rc::clone(&self.recorder) as Rc<dyn Recorder>,
             apiserver_reachable: Rc::new(move || {
-                *machine.current()
-                    && matches!(api_server.current().state, State::Up | State::Starting)
+                *machine.current() && api_server.current().serves()
             }),
             write_latency: Rc::new(move || (datastore.current().write_latency)()),
         };

@@ -14,7 +14,7 @@ use super::check;
 use super::proxy::Proxy;
 use super::queue::WorkQueue;
 use super::resolve::precheck;
-use crate::apiserver::responsive;
+use crate::apiserver::{Trouble, responsive};
 use crate::event::{Event, Observer, Outcome};
 use crate::store::Watch;
 use crate::token_bucket::TokenBucket;
@@ -196,6 +196,9 @@ impl Controller {
         let datastore = (self.context.behaviour.current().write_latency)();
         tokio::time::sleep((self.context.config.timing.write)() + datastore).await;
         responsive(&self.context.behaviour).await;
+        if self.context.behaviour.current().trouble == Some(Trouble::Datastore) {
+            return Err(Failed);
+        }
         let current = store.get("apiservices", None, name).ok_or(Failed)?;
         let version = |object: &Value| object["metadata"]["resourceVersion"].clone();
         if version(&current) != version(seen) {

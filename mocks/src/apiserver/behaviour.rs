@@ -20,6 +20,8 @@ pub struct Behaviour {
     pub write_latency: Sampler,
     /// What becomes of watches.
     pub watches: Watches,
+    /// What requests are answered instead of being served.
+    pub trouble: Option<Trouble>,
 }
 
 impl Behaviour {
@@ -32,8 +34,33 @@ impl Behaviour {
             latency,
             write_latency: Rc::new(|| Duration::ZERO),
             watches: Watches::Served,
+            trouble: None,
         }
     }
+
+    /// Whether it serves its own paths.
+    #[must_use]
+    pub fn serves(&self) -> bool {
+        matches!(self.state, State::Up | State::Starting) && self.trouble.is_none()
+    }
+}
+
+/// Why requests are answered with an error, health endpoints excepted. Watches
+/// that are open go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// 429: API priority and fairness rejects them.
+    ///
+    /// DIFFERENCE: it rejects everybody, also who is exempt in a cluster.
+    TooManyRequests,
+    /// 500: the datastore does not answer.
+    ///
+    /// DIFFERENCE: a server without its datastore still answers what it knows
+    /// without asking it (discovery, reviews, lists out of the watch cache,
+    /// aggregated APIs), and its `/readyz` says so.
+    Datastore,
+    /// 503: something in front of the server has nobody to pass them to.
+    Unavailable,
 }
 
 /// What becomes of watches.
@@ -103,7 +130,7 @@ pub(crate) async fn told(behaviour: &Script<Behaviour>) {
 /// Waits until the API server serves its own paths: what every controller of
 /// the cluster waits for.
 pub async fn serving(behaviour: &Script<Behaviour>) {
-    while !matches!(behaviour.current().state, State::Up | State::Starting) {
+    while !behaviour.current().serves() {
         behaviour.changed().await;
     }
 }

@@ -134,6 +134,11 @@ impl Server {
             .authenticator
             .authenticate(&request, self.process.now())
             .map_err(|_| Failure::unauthorized())?;
+        let trouble = self.config.behaviour.current().trouble;
+        if let Some(trouble) = trouble.filter(|_| !health::is_health(&info.path)) {
+            self.met(&request, Met::Trouble);
+            return Ok(reply::trouble(trouble));
+        }
         self.authorize(&user, info)?;
         if info.verb == "watch" {
             let event = Event::WatchRequested {

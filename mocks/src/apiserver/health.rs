@@ -25,6 +25,11 @@ const HOOKS: &[&str] = &[
     "poststarthook/apiservice-discovery-controller",
 ];
 
+/// Whether a path is that of a health endpoint.
+pub(crate) fn is_health(path: &str) -> bool {
+    matches!(path, "/readyz" | "/livez" | "/healthz")
+}
+
 /// Answers a health endpoint; `None` if the path is none.
 pub(crate) fn respond(path: &str, query: &Query, complete: bool) -> Option<Response> {
     let name = match path {

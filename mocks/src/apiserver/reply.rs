@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::header;
 use serde_json::{Map, Value, json};
 
+use super::Trouble;
 use crate::http_server::Response;
 
 /// Media type of every JSON answer that is no discovery document.
@@ -42,6 +43,21 @@ pub(crate) fn failure(failure: &Failure) -> Response {
     match failure.retry_after_seconds {
         Some(seconds) => response.with_header(header::RETRY_AFTER, &seconds.to_string()),
         None => response,
+    }
+}
+
+/// What a server in trouble says.
+///
+/// Source: apiserver `pkg/server/filters/{maxinflight,priority-and-fairness}.go:
+/// tooManyRequests`; a proxy's 503 has no form that all agree on.
+pub(crate) fn trouble(trouble: Trouble) -> Response {
+    match trouble {
+        Trouble::TooManyRequests => {
+            Response::text(429, "Too many requests, please try again later.")
+                .with_header(header::RETRY_AFTER, "1")
+        }
+        Trouble::Datastore => failure(&Failure::datastore_timed_out()),
+        Trouble::Unavailable => Response::text(503, "Service Unavailable"),
     }
 }
 
@@ -158,6 +174,15 @@ impl Failure {
             .retry_after(seconds.unwrap_or(1))
     }
 
+    /// 500 while etcd does not answer: what storage says is passed on.
+    ///
+    /// Source: apiserver `pkg/endpoints/handlers/responsewriters/status.go:
+    /// convertStorageErrorOrNot`; etcd `api/v3rpc/rpctypes/error.go:
+    /// ErrGRPCTimeout`.
+    pub(crate) fn datastore_timed_out() -> Self {
+        Self::new(500, "", "etcdserver: request timed out".into())
+    }
+
     /// 504 after the request limit.
     ///
     /// Source: apiserver `pkg/server/filters/timeout.go`.
@@ -236,8 +261,10 @@ impl Failure {
             "metadata": {},
             "status": "Failure",
             "message": self.message,
-            "reason": self.reason,
         });
+        if !self.reason.is_empty() {
+            status["reason"] = json!(self.reason);
+        }
         if let Some(details) = &self.details {
             status["details"] = Value::Object(Map::clone(details));
         }
@@ -276,6 +303,10 @@ mod tests {
         check(
             Failure::paths_not_installed(),
             r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"the request has been made before all known HTTP paths have been installed, please try again","reason":"ServiceUnavailable","details":{"retryAfterSeconds":5},"code":503}"#,
+        );
+        check(
+            Failure::datastore_timed_out(),
+            r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"etcdserver: request timed out","code":500}"#,
         );
         check(
             Failure::request_timed_out(),

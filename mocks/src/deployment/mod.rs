@@ -26,7 +26,7 @@ use std::time::Duration;
 use seam::{Host, Random};
 use tokio::sync::Notify;
 
-use crate::apiserver::{Behaviour, Sampler, State};
+use crate::apiserver::{Behaviour, Sampler};
 use crate::event::{Event, Recorder};
 use crate::event_objects::{EventObjects, Involved, Writable};
 use crate::pod::events::EventLog;
@@ -278,7 +278,7 @@ impl std::fmt::Debug for Deployment {
 /// Whether a component can write to the API server now.
 fn writable(api_server: &Script<Behaviour>) -> Writable {
     let api_server = api_server.clone();
-    Rc::new(move || matches!(api_server.current().state, State::Up | State::Starting))
+    Rc::new(move || api_server.current().serves())
 }
 
 impl Shared {

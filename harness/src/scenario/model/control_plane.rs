@@ -4,6 +4,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+pub use mocks::apiserver::Trouble;
+
 use super::{Clock, Distribution, Timeline};
 
 /// An API server and the machine that it runs on.
@@ -31,6 +33,53 @@ pub struct ApiServer {
     pub watches: Watches,
     /// What it serves with.
     pub certificate: ServingCertificate,
+    /// What it answers instead of serving.
+    pub trouble: Option<Trouble>,
+    /// Its own `--enable-aggregator-routing`, in place of
+    /// [`Aggregation::endpoint_routing`].
+    pub endpoint_routing: Option<bool>,
+    /// Its own `--proxy-client-cert-file`, in place of
+    /// [`Aggregation::front_proxy`].
+    pub front_proxy: Option<FrontProxy>,
+}
+
+impl ApiServer {
+    /// What its aggregation layer shows to extension servers.
+    #[must_use]
+    pub fn front_proxy<'a>(&'a self, aggregation: &'a Aggregation) -> &'a FrontProxy {
+        self.front_proxy
+            .as_ref()
+            .unwrap_or(&aggregation.front_proxy)
+    }
+}
+
+/// Flags of an API server's aggregation layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AggregatorFlags {
+    /// `--enable-aggregator-routing`
+    pub endpoint_routing: bool,
+    /// `--proxy-client-cert-file`
+    pub front_proxy: FrontProxy,
+}
+
+impl ApiServerNode {
+    /// The flags of its aggregation layer over time: its own, or what holds
+    /// for every API server.
+    #[must_use]
+    pub fn flags(&self, aggregation: &Timeline<Aggregation>) -> Timeline<AggregatorFlags> {
+        let own = self.over_time.0.iter().map(|(at, _)| *at);
+        let shared = aggregation.0.iter().map(|(at, _)| *at);
+        let mut times: Vec<Duration> = own.chain(shared).collect();
+        times.sort_unstable();
+        let flags = |at: Duration| {
+            let (server, shared) = (self.over_time.at(at), aggregation.at(at));
+            AggregatorFlags {
+                endpoint_routing: server.endpoint_routing.unwrap_or(shared.endpoint_routing),
+                front_proxy: server.front_proxy(shared).clone(),
+            }
+        };
+        Timeline::of_changes(times.into_iter().map(|at| (at, flags(at))).collect())
+    }
 }
 
 /// What a dial to the API server meets.

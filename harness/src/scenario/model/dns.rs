@@ -52,6 +52,8 @@ pub enum Answer {
     NoSuchHost,
     /// SERVFAIL
     ServerFailure,
+    /// REFUSED
+    Refused,
     /// Nothing.
     Timeout,
 }
