@@ -1,10 +1,15 @@
 //! API servers, aggregation layers, EndpointSlices and service routes.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use mocks::aggregation::{AggregationConfig, Routing, Timing};
-use mocks::apiserver::{self, ApiServerConfig, Behaviour, Policy, State, Token, User, Watches};
+use mocks::apiserver::{
+    self, ApiServerConfig, Behaviour, ClientSampler, Policy, State, Token, User, Watches,
+};
 use mocks::deployment_objects;
 use mocks::endpoints::{proxy, slices};
 use mocks::event::{Met, Recorder};
@@ -172,9 +177,6 @@ fn behaviour(site: &Site, host: &Host, over_time: &Timeline<ApiServer>) -> Scrip
     let entries = over_time.0.iter().enumerate();
     let entries = entries
         .map(|(index, (at, server))| {
-            let draw = |what: &str, distribution: &Distribution| {
-                sampler(host, &format!("{what}/{index}"), distribution)
-            };
             let behaviour = Behaviour {
                 state: match server.state {
                     ApiServerState::Down => State::Down,
@@ -182,8 +184,12 @@ fn behaviour(site: &Site, host: &Host, over_time: &Timeline<ApiServer>) -> Scrip
                     ApiServerState::Starting => State::Starting,
                     ApiServerState::Up => State::Up,
                 },
-                latency: draw("latency", &server.latency),
-                write_latency: draw("write-latency", &server.write_latency),
+                latency: of_each_client(host, format!("latency/{index}"), &server.latency),
+                write_latency: sampler(
+                    host,
+                    &format!("write-latency/{index}"),
+                    &server.write_latency,
+                ),
                 watches: match server.watches {
                     model::Watches::Served => Watches::Served,
                     model::Watches::Silent => Watches::Silent,
@@ -195,6 +201,20 @@ fn behaviour(site: &Site, host: &Host, over_time: &Timeline<ApiServer>) -> Scrip
         })
         .collect();
     Script::new(site.start, entries)
+}
+
+/// Draws from `distribution`, for each client's machine from a stream of its
+/// own.
+fn of_each_client(host: &Host, stream: String, distribution: &Distribution) -> ClientSampler {
+    let (host, distribution) = (host.clone(), distribution.clone());
+    let streams: RefCell<BTreeMap<IpAddr, Box<dyn Random>>> = RefCell::default();
+    Rc::new(move |client| {
+        let mut streams = streams.borrow_mut();
+        let random = streams
+            .entry(client)
+            .or_insert_with(|| host.random(&format!("{stream}/{client}")));
+        distribution.sample(&mut **random)
+    })
 }
 
 /// What is in force of the server that serves best, the first of equals.

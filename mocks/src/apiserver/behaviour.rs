@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::fmt;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ pub struct Behaviour {
     /// What a dial meets.
     pub state: State,
     /// Draws how long an answer takes.
-    pub latency: Sampler,
+    pub latency: ClientSampler,
     /// Draws how long a write to the datastore takes besides.
     pub write_latency: Sampler,
     /// What becomes of watches.
@@ -31,7 +32,7 @@ impl Behaviour {
     pub fn new(state: State, latency: Sampler) -> Self {
         Self {
             state,
-            latency,
+            latency: Rc::new(move |_| latency()),
             write_latency: Rc::new(|| Duration::ZERO),
             watches: Watches::Served,
             trouble: None,
@@ -80,6 +81,10 @@ pub enum Watches {
 
 /// Draws a duration each time it is called.
 pub type Sampler = Rc<dyn Fn() -> Duration>;
+
+/// Draws a duration each time it is called, for the client at an address:
+/// what one client waits must not depend on which others there are.
+pub type ClientSampler = Rc<dyn Fn(IpAddr) -> Duration>;
 
 /// Draws uniformly from `from..to` out of the host's random stream `name`.
 #[must_use]

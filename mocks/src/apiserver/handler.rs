@@ -127,7 +127,7 @@ impl Server {
         info: &RequestInfo,
     ) -> Result<Response, Failure> {
         responsive(&self.config.behaviour).await;
-        let latency = (self.config.behaviour.current().latency)();
+        let latency = (self.config.behaviour.current().latency)(request.peer.ip());
         tokio::time::sleep(latency).await;
         responsive(&self.config.behaviour).await;
         let user = self

@@ -66,7 +66,7 @@ mod watch;
 
 pub use authentication::Token;
 pub(crate) use behaviour::responsive;
-pub use behaviour::{Behaviour, Sampler, State, Trouble, Watches, serving, uniform};
+pub use behaviour::{Behaviour, ClientSampler, Sampler, State, Trouble, Watches, serving, uniform};
 pub use rbac::{Binding, Grant, Policy, Subject, User, What};
 
 use handler::Server;
