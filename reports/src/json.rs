@@ -9,6 +9,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::attribution::{Part, Step};
+use crate::before_start::BeforeStart;
 use crate::exit::ExitStatus;
 use crate::expectation::{ExpectationResult, Outcome};
 use crate::explanation::{Cause, Remedy};
@@ -98,6 +99,10 @@ pub struct RunRecord {
     pub time_to_ready_ns: Option<u64>,
     /// Until a list of metrics was answered 200 through the API server.
     pub time_to_first_api200_ns: Option<u64>,
+    /// From the pod's creation to the first start of its process, from which
+    /// all times count; null if it never started.
+    #[serde(default)]
+    pub before_start: Option<BeforeStart>,
     /// All ten milestones.
     pub milestones: Milestones,
     /// Who was answered what.
@@ -239,6 +244,7 @@ impl From<&RunJudgement> for RunRecord {
             trace_digest: sha256(&run.trace_digest),
             time_to_ready_ns: run.time_to_ready_ns(),
             time_to_first_api200_ns: run.time_to_first_api_200_ns(),
+            before_start: run.before_start.clone(),
             milestones: run.milestones,
             responses: run.responses.iter().map(ResponseRecord::from).collect(),
             restarts: run.restarts,

@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::attribution::{Attribution, attribute};
+use crate::before_start::{BeforeStart, before_start};
 use crate::case::Case;
 use crate::expectation::{Evidence, ExpectationResult, Outcome, evaluate};
 use crate::explanation::{Cause, Explanation, Grounds, Remedy, explain};
 use crate::fault::{Fault, doubts, faults};
 use crate::milestone::{Milestone, Milestones, lists_nodes, milestones, origin_ns};
-use crate::replica::{ReplicaReport, judged, replicas, restarts};
+use crate::replica::{ReplicaReport, deciding, judged, replicas, restarts};
 use crate::response::{ResponseRow, responses};
 use crate::timeline::Timeline;
 use crate::trace::{Event, Trace};
@@ -33,6 +34,8 @@ pub struct RunJudgement {
     pub responses: Vec<ResponseRow>,
     /// How often the container was started again.
     pub restarts: u64,
+    /// What came before the process started, from which times count.
+    pub before_start: Option<BeforeStart>,
     /// Where the time went.
     pub attribution: Attribution,
     /// How each node of the case was served.
@@ -135,6 +138,7 @@ pub fn judge_knowing(case: &Case, trace: &Trace, seed: u64, behind: &[Cause]) ->
         outcome,
         responses: responses(trace, origin_ns),
         restarts: restarts.unwrap_or(0),
+        before_start: before_start(&deciding(&judged)),
         attribution,
         nodes,
         explanation,

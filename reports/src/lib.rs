@@ -13,6 +13,7 @@
 //! - `life`: the trace cut into the lives of the process;
 //! - [`verdict`]: what became of the start-up, in a word;
 //! - [`attribution`]: where the time went, in parts that sum exactly;
+//!   [`before_start`]: the time before that;
 //! - [`explanation`]: why, in causes with their settings;
 //! - [`fault`]: what the scenario did to its world, and whether that took effect;
 //! - [`expectation`]: what must hold, and whether it did;
@@ -27,6 +28,7 @@
 //! stand-ins.
 
 pub mod attribution;
+pub mod before_start;
 pub mod case;
 pub mod exit;
 pub mod expectation;

@@ -6,6 +6,7 @@ use super::wrap::wrap;
 use crate::attribution::Part;
 use crate::case::Setting;
 use crate::judgement::RunJudgement;
+use crate::milestone::Milestone;
 use crate::units::duration;
 
 /// Columns of the times on the left.
@@ -19,6 +20,9 @@ pub(super) fn milestones(run: &RunJudgement, style: Style) -> String {
     for (milestone, at) in run.milestones.iter() {
         let label = milestone.label();
         match at {
+            Some(0) if milestone > Milestone::ProcessStarted => {
+                text.push_str(&format!("{:>TIME$}  {label}\n", "before"));
+            }
             Some(at) => text.push_str(&format!("{:>TIME$}  {label}\n", duration(at))),
             None => {
                 let never = style.paint(Ink::Bad, &format!("{:>TIME$}", "never"));
@@ -106,7 +110,10 @@ pub(super) fn after_ready(run: &RunJudgement, style: Style) -> String {
     }
     let mut text = format!("{}\n", style.title("after the pod was Ready"));
     for step in &run.attribution.after_ready {
+        let ready = run.time_to_ready_ns();
+        let already = run.milestones.at(step.milestone) < ready;
         let (time, ink) = match step.ns {
+            Some(0) if already => ("before".to_owned(), Ink::Plain),
             Some(ns) => (format!("+{}", duration(ns)), Ink::Plain),
             None => ("never".to_owned(), Ink::Bad),
         };
