@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use aggregator::options::{self, Command};
 use aggregator::version::RequestTimeoutRule;
+use mocks::apiserver::objects;
 use reports::case::{Case, Change, NodeBrief, Pending, PodBrief, ProbeBrief, Setting, Stay};
+
+use seam::Timestamp;
 
 use crate::scenario::model::{self, Node, Probe, Scenario, Timeline};
 use crate::{changes, faults};
@@ -30,6 +33,11 @@ pub fn case(scenario: &Scenario) -> Case {
         readiness: server.readiness.as_ref().map(probe),
         liveness: server.liveness.as_ref().map(probe),
         startup: server.startup.as_ref().map(probe),
+        home: scenario.nodes[server.nodes[0]].name.clone(),
+        true_time: [Duration::ZERO, scenario.until].map(|at| {
+            let began = Timestamp::from_nanos(scenario.epoch_unix_ns);
+            objects::rfc3339(began.after(at))
+        }),
         nodes: scenario.nodes.iter().map(node).collect(),
         settings: scenario.settings.0.iter().map(setting).collect(),
         expectations: scenario.expectations.clone(),

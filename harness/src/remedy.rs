@@ -108,6 +108,7 @@ pub fn try_all(engine: Simulator, scenario: &Scenario, seed: Seed, judged: &RunJ
         let remedy = compare(&candidate, judged, &changed);
         let next = changed.explanation.causes.first();
         if let Some(next) = next.filter(|next| is_another(first, next))
+            && judged.time_to_ready_ns().is_none()
             && changed.time_to_ready_ns().is_none()
             && tried.behind.iter().all(|known| known.what != next.what)
         {
@@ -157,7 +158,9 @@ fn compare(candidate: &Candidate, before: &RunJudgement, after: &RunJudgement) -
 fn is_another(first: Option<&Cause>, next: &Cause) -> bool {
     let gist = |cause: &Cause| {
         let words = cause.what.split_whitespace();
-        let words = words.filter(|word| !word.chars().any(|c| c.is_ascii_digit()));
+        let is_count =
+            |word: &str| word.starts_with("time") || word.chars().any(|c| c.is_ascii_digit());
+        let words = words.filter(|word| !is_count(word));
         (
             cause.governed_by.name.clone(),
             words.map(str::to_owned).collect::<Vec<_>>(),
@@ -176,7 +179,24 @@ fn candidates_against(scenario: &Scenario, cause: &Cause) -> Vec<Candidate> {
     if name.starts_with("nodes.") && name.ends_with(".kubelet") {
         return against_kubelet(scenario, what);
     }
+    if let Some(node) = name
+        .strip_prefix("nodes.")
+        .and_then(|rest| rest.strip_suffix(".clock"))
+    {
+        let layer = format!("nodes: {{{node}: {{clock: null}}}}");
+        return vec![Candidate::new(format!("without {name}"), layer)];
+    }
     match name {
+        "--kubelet-preferred-address-types" => against_kubelet(scenario, what),
+        "--kubelet-port" => vec![Candidate::new(
+            "withoutArgs: [--kubelet-port]",
+            "metricsServer: {withoutArgs: [--kubelet-port]}",
+        )],
+        "dns" => {
+            let mut found = against_kubelet(scenario, what);
+            found.push(Candidate::new("without dns", "dns: null"));
+            found
+        }
         "--metric-resolution" => slower_or_faster(scenario),
         "args" => against_arguments(what),
         "apiServer" => vec![Candidate::new(
@@ -222,12 +242,16 @@ fn against_kubelet(scenario: &Scenario, what: &str) -> Vec<Candidate> {
     if says(&["IP SANs", "certificate is valid for", "x509", "certificate"]) {
         found.push(Candidate::args("--kubelet-insecure-tls"));
     }
-    if says(&["IP SANs", "certificate is valid for"]) {
+    let names_hosts = scenario.nodes.iter().all(|node| {
+        let (_, kubelet) = &node.kubelet.0[0];
+        !kubelet.certificate.dns.is_empty()
+    });
+    if names_hosts && says(&["IP SANs", "certificate is valid for"]) {
         found.push(Candidate::args(
             "--kubelet-preferred-address-types=Hostname",
         ));
     }
-    if says(&["no such host", "lookup "]) {
+    if says(&["no such host", "server misbehaving", "lookup "]) {
         found.push(Candidate::args(
             "--kubelet-preferred-address-types=InternalIP",
         ));

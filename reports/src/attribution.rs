@@ -21,6 +21,7 @@
 //! parts sum to the whole whatever the trace holds. A cut that the run never
 //! reached leaves the rest of the time to the stage that was waited for.
 
+mod blame;
 mod words;
 
 use std::collections::BTreeSet;
@@ -220,7 +221,7 @@ impl<'t> Blame<'t> {
     /// The node's kubelet, or a network rule that took effect, or permissions.
     pub(crate) fn node(&self, case: &Case, node: &str) -> Setting {
         let ticks = self.lives.last().map_or(&[][..], |life| &life.ticks);
-        words::unreachable_by(case, &self.rules, node, ticks)
+        blame::unreachable_by(case, &self.rules, node, ticks)
     }
 }
 

@@ -48,6 +48,12 @@ pub struct Case {
     pub liveness: Option<ProbeBrief>,
     /// `startupProbe`
     pub startup: Option<ProbeBrief>,
+    /// The node that the first pod was created for.
+    #[serde(default)]
+    pub home: String,
+    /// True time when the run begins and when it ends, as in texts of x509.
+    #[serde(default)]
+    pub true_time: [String; 2],
     /// The nodes, in the order of the file.
     pub nodes: Vec<NodeBrief>,
     /// The settings that govern the time to ready, and where they were set.
@@ -206,6 +212,12 @@ pub struct Pending {
 pub mod setting {
     /// How often kubelets are scraped.
     pub const RESOLUTION: &str = "--metric-resolution";
+    /// How kubelets are dialled.
+    pub const ADDRESS_TYPES: &str = "--kubelet-preferred-address-types";
+    /// Where kubelets are dialled, whatever their nodes say.
+    pub const KUBELET_PORT: &str = "--kubelet-port";
+    /// How names resolve.
+    pub const DNS: &str = "dns";
     /// Delay before the first readiness probe counts.
     pub const READINESS_INITIAL_DELAY: &str = "readinessProbe.initialDelaySeconds";
     /// Time between readiness probes.
@@ -259,6 +271,12 @@ pub mod setting {
     #[must_use]
     pub fn kubelet(node: &str) -> String {
         format!("nodes.{node}.kubelet")
+    }
+
+    /// The wall clock of `node`.
+    #[must_use]
+    pub fn clock(node: &str) -> String {
+        format!("nodes.{node}.clock")
     }
 
     /// The network rule of this name.

@@ -55,7 +55,8 @@ pub static PRESETS: [Preset; 14] = [
 /// The preset of this name, laid over what it builds on.
 pub(crate) fn tree(sources: &mut Sources, name: &str) -> Rc<Node> {
     let trees = chain(name).into_iter().map(|preset| {
-        let id = sources.add(preset.name, preset.text);
+        // What it builds on is its own for whoever reads where a value is from.
+        let id = sources.add(name, preset.text);
         yaml::read(sources, id).expect("presets are YAML: a test reads them all")
     });
     // The first is the most particular one.

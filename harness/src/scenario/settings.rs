@@ -18,9 +18,14 @@ use super::values::show_duration;
 /// Flags that govern readiness, with the default of the binary.
 /// Source: metrics-server `cmd/metrics-server/app/options/options.go
 /// (*Options).Flags`, `kubelet_client.go AddFlags`.
-const FLAGS: [(&str, &str); 2] = [
+const FLAGS: [(&str, &str); 4] = [
     ("--metric-resolution", "60s"),
     ("--kubelet-request-timeout", "10s"),
+    (
+        "--kubelet-preferred-address-types",
+        "Hostname,InternalDNS,InternalIP,ExternalDNS,ExternalIP",
+    ),
+    ("--kubelet-port", "10250"),
 ];
 
 /// Fields of probes that govern readiness and restarts.
@@ -74,7 +79,7 @@ pub(crate) fn settings(
     collector.server(merged);
     collector.part(merged, "apiServer", "state");
     collector.part(merged, "aggregation", "routing");
-    for key in ["apiServers", "service", "authentication", "rbac"] {
+    for key in ["apiServers", "service", "authentication", "rbac", "dns"] {
         collector.part(merged, key, "");
     }
     collector.nodes(merged, fleet);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Cause;
+use super::blame::unreachable_by;
 use crate::case::{Case, Setting, setting};
 use crate::life::{Life, Tick};
 use crate::units::{counted, duration};
@@ -202,32 +203,6 @@ fn kubelets(case: &Case, rules: &[&str], ticks: &[Tick<'_>]) -> (String, Setting
         format!("{scrapes} failed: {}", named.join("; ")),
         governed_by,
     )
-}
-
-/// What keeps `node` from answering: its kubelet, unless the scenario says
-/// nothing of that and a network rule took effect.
-pub(super) fn unreachable_by(
-    case: &Case,
-    rules: &[&str],
-    node: &str,
-    ticks: &[Tick<'_>],
-) -> Setting {
-    let kubelet = case.setting(&setting::kubelet(node));
-    let by_network = |outcome| matches!(outcome, "timeout" | "refused" | "unreachable" | "reset");
-    let mut scrapes = ticks.iter().filter_map(|tick| tick.scrapes.get(node));
-    let last = scrapes.rfind(|scrape| !scrape.is_good());
-    if last.is_some_and(|scrape| scrape.outcome == "403")
-        && kubelet.value.is_empty()
-        && let Some(rbac) = case.said(&[setting::RBAC])
-    {
-        return rbac;
-    }
-    match rules.first() {
-        Some(rule) if kubelet.value.is_empty() && last.is_some_and(|s| by_network(s.outcome)) => {
-            case.setting(&setting::network(rule))
-        }
-        _ => kubelet,
-    }
 }
 
 fn unusable(case: &Case, ticks: &[Tick<'_>]) -> (String, Setting) {

@@ -24,7 +24,13 @@ pub(super) fn why(run: &RunJudgement, style: Style) -> String {
     for (index, cause) in causes.iter().take(CAUSES).enumerate() {
         let mut words = cause.what.clone();
         if let Some(behind) = &cause.behind {
-            words = format!("behind it, with {behind}: {words}");
+            // Some changes take something away.
+            let with = if behind.starts_with("without") {
+                ""
+            } else {
+                "with "
+            };
+            words = format!("behind it, {with}{behind}: {words}");
         }
         let ink = if index == 0 { Ink::Bad } else { Ink::Plain };
         text.push_str(&hanging(&format!("{}", index + 1), &words, ink, style));
