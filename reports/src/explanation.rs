@@ -353,7 +353,9 @@ impl Grounds<'_> {
         if let Some(error) = life.last_error() {
             what.push_str(&format!(": {error}"));
         }
+        let out_of_memory = life.ended.is_some_and(|end| end.reason == "OOMKilled");
         let name = match (life.port_bound, self.finding.verdict) {
+            _ if out_of_memory => self.case.setting(setting::MEMORY),
             (None, _) | (_, Verdict::ConfigError) => self.case.setting(setting::ARGS),
             (Some(_), _) => self.towards_the_api_server(),
         };

@@ -246,6 +246,8 @@ pub struct MetricsServer {
     pub startup: Option<Probe>,
     /// `terminationGracePeriodSeconds`
     pub termination_grace: Duration,
+    /// `priorityClassName`
+    pub priority_class: Option<String>,
     /// What its pods ask of their nodes.
     pub placement: Placement,
     /// `hostNetwork`

@@ -22,6 +22,18 @@ impl MetricsServer {
         self.per_replica.get(&ordinal).unwrap_or(self)
     }
 
+    /// Whether a kubelet leaves its pods alone when its node runs out of
+    /// something.
+    ///
+    /// Source: `pkg/kubelet/types/pod_update.go IsCriticalPod`,
+    /// `pkg/apis/scheduling/types.go SystemCriticalPriority`.
+    #[must_use]
+    pub fn is_critical(&self) -> bool {
+        let critical = ["system-cluster-critical", "system-node-critical"];
+        let class = self.priority_class.as_deref();
+        class.is_some_and(|class| critical.contains(&class))
+    }
+
     /// Whether the pod template is another than in `before`.
     #[must_use]
     pub fn is_new_template(&self, before: &Self) -> bool {
@@ -33,6 +45,7 @@ impl MetricsServer {
             && self.termination_grace == before.termination_grace
             && self.host_network == before.host_network
             && self.placement == before.placement
+            && self.priority_class == before.priority_class
             && self.container_port == before.container_port
             && self.limits == before.limits
             && self.start_cost == before.start_cost
@@ -123,12 +136,16 @@ impl Scenario {
         self.most_pods() > 1
     }
 
-    /// Whether a pod can use up its node's memory: nothing limits it.
+    /// Whether a pod can use up its node's memory and has to go: nothing limits
+    /// it.
     fn can_be_evicted(&self) -> bool {
         let states = self.metrics_server_changes.iter().map(|(_, server)| server);
         std::iter::once(&self.metrics_server)
             .chain(states)
-            .any(|server| server.memory.is_some() && server.limits.memory_bytes.is_none())
+            .any(|server| {
+                let unlimited = server.limits.memory_bytes.is_none();
+                server.memory.is_some() && unlimited && !server.is_critical()
+            })
     }
 
     /// What records and rules call pod number `ordinal`.

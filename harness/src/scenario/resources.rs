@@ -57,7 +57,7 @@ pub(crate) static CPU: Shape = Shape::new(
 
 pub(crate) static MEMORY: Shape = Shape::new(
     "Memory",
-    "What the process uses of its memory. Above `resources.limits.memory` it is killed (exit 137, OOMKilled); without that limit, a node of 16 GiB that has less than 100 MiB left evicts the pod.",
+    "What the process uses of its memory. Above `resources.limits.memory` it is killed (exit 137, OOMKilled); without that limit it may have what its node of 16 GiB has left: a critical pod (`priorityClassName`) is killed then, any other is evicted when less than 100 MiB are left.",
     &[
         Key::optional("base", Kind::Memory, "40Mi", "From its start. Default: 0."),
         Key::optional(

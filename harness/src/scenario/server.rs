@@ -19,6 +19,7 @@ use super::placement::{NODE_SELECTOR, TOLERATIONS, node_selector, tolerations};
 use super::pod_start::{POD_START, START_COST, pod_start, start_cost};
 use super::probe::{self, PROBE, ProbeKind};
 use super::resources::{self, CPU, MEMORY, RESOURCES};
+use super::service::object_name;
 use super::shape::{Key, Kind, Shape};
 use super::tree::Value;
 
@@ -82,6 +83,12 @@ pub(crate) static METRICS_SERVER: Shape = Shape::new(
             "Whether pods keep each other away from their nodes. Missing: they do not.",
         )
         .fixed("it belongs to the whole run"),
+        Key::optional(
+            "priorityClassName",
+            Kind::ObjectName,
+            "system-cluster-critical",
+            "The pods' priority class. Kubelets do not evict those of `system-cluster-critical` and `system-node-critical`. Missing: none.",
+        ),
         Key::optional(
             "nodeSelector",
             NODE_SELECTOR,
@@ -231,6 +238,7 @@ pub(crate) fn metrics_server(
     let anti_affinity = object.or(decoder, "podAntiAffinity", false, |decoder, item| {
         decoder.word(item, &[("required", true)])
     });
+    let priority_class = object.optional(decoder, "priorityClassName", object_name);
     let node_selector = object.or(decoder, "nodeSelector", Vec::new(), node_selector);
     let tolerations = object.or(decoder, "tolerations", Vec::new(), tolerations);
     let container_port = object.optional(decoder, "containerPort", Decoder::port);
@@ -291,6 +299,7 @@ pub(crate) fn metrics_server(
         strategy: strategy?,
         budget: budget?,
         anti_affinity: anti_affinity?,
+        priority_class: priority_class?,
         placement: Placement {
             node_selector: node_selector?,
             tolerations: tolerations?,

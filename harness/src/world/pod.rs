@@ -151,8 +151,12 @@ impl Factory {
     fn launcher(&self, ordinal: u32, revision: u32, host: &Host, under: &Under) -> Launcher {
         let server = self.settings(ordinal, revision);
         let name = host.name();
-        let (scenario, limit) = (self.scenario.clone(), server.limits.memory_bytes);
         let (start, free) = (self.start, under.free);
+        // Of a node that nobody may be evicted from the kernel takes what is
+        // left.
+        let all = server.is_critical().then_some(free + EVICTION_THRESHOLD);
+        let limit = server.limits.memory_bytes.or(all);
+        let scenario = self.scenario.clone();
         let weighed = self.met(name, faults::MEMORY);
         Launcher {
             host: host.clone(),
@@ -275,6 +279,7 @@ impl PodFactory for Factory {
             port: server.container_port.unwrap_or(secure_port(server)),
             image: image(server),
             args: server.args.clone(),
+            priority_class: server.priority_class.clone(),
             placement: server.placement.clone(),
             scheduling: draw("scheduling", &server.pod.scheduling),
             network: self.available(server.pod.network_available),

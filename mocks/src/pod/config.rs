@@ -40,6 +40,8 @@ pub struct PodConfig {
     pub image_bytes: u64,
     /// The container's arguments.
     pub args: Vec<String>,
+    /// `spec.priorityClassName`
+    pub priority_class: Option<String>,
     /// `spec.nodeSelector`, `spec.tolerations`
     pub placement: Placement,
     /// Creation to binding.
@@ -94,6 +96,7 @@ impl PodConfig {
             image: "registry.k8s.io/metrics-server/metrics-server:v0.8.1".to_owned(),
             image_bytes: 22_534_912,
             args: Vec::new(),
+            priority_class: Some("system-cluster-critical".to_owned()),
             placement: Placement::default(),
             scheduling: Duration::ZERO,
             network: Available::Always,

@@ -54,8 +54,10 @@ fn spec(config: &PodConfig) -> Value {
         "restartPolicy": if config.restart { "Always" } else { "Never" },
         "terminationGracePeriodSeconds": config.termination_grace.as_secs(),
         "serviceAccountName": "metrics-server",
-        "priorityClassName": "system-cluster-critical",
     });
+    if let Some(class) = &config.priority_class {
+        spec["priorityClassName"] = json!(class);
+    }
     config.placement.write(&mut spec);
     if config.host_network {
         spec["hostNetwork"] = json!(true);

@@ -17,8 +17,8 @@ const PROBE_NUMBERS: [&str; 5] = [
     "failureThreshold",
 ];
 
-/// What a pod asks of its node.
-const PLACEMENT: [&str; 2] = ["nodeSelector", "tolerations"];
+/// What decides where a pod runs, and whether it may stay there.
+const PLACEMENT: [&str; 3] = ["priorityClassName", "nodeSelector", "tolerations"];
 
 /// Source: `k8s.io/api/policy/v1 PodDisruptionBudgetSpec`.
 const BUDGET_AMOUNTS: [&str; 2] = ["minAvailable", "maxUnavailable"];
