@@ -11,6 +11,7 @@
 pub mod certificate;
 mod connection;
 mod handler;
+mod opening;
 mod probes;
 pub mod reload;
 pub mod tls;

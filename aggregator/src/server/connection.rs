@@ -23,6 +23,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::Server;
+use super::opening::open;
 use crate::pace::{Work, hold_up};
 
 /// Source: lib: apiserver `pkg/server/secure_serving.go: Serve`.
@@ -97,7 +98,7 @@ impl Drop for InProgress {
 pub(super) async fn serve(server: Rc<Server>, acceptor: TlsAcceptor, stream: BoxStream) {
     let handshake = timeout(READ_HEADER_TIMEOUT, async {
         hold_up(&*server.pace, Work::Handshake).await;
-        acceptor.accept(stream).await
+        acceptor.accept(open(stream).await?).await
     });
     let stream = match select(pin!(server.closing.requested()), pin!(handshake)).await {
         Either::Right((Ok(Ok(stream)), _)) => stream,

@@ -86,6 +86,26 @@ fn access_is_asked_for_once_in_ten_seconds() {
 }
 
 #[test]
+fn plain_http_is_told_that_this_is_https() {
+    run(async || {
+        let world = World::running().await;
+        world.until(2_000).await;
+        let client = world.wires.machine("10.42.0.1");
+        let address = ([10, 42, 0, 5], 10250).into();
+        let mut stream = client.dial(address).await.expect("a listener");
+        let request = b"GET /readyz HTTP/1.1\r\nHost: 10.42.0.5:10250\r\n\r\n";
+        stream.write_all(request).await.expect("written");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("an answer");
+        assert_eq!(
+            answer,
+            "HTTP/1.0 400 Bad Request\r\n\r\n\
+             Client sent an HTTP request to an HTTPS server.\n"
+        );
+    });
+}
+
+#[test]
 fn http_2_is_served() {
     run(async || {
         let world = World::running().await;

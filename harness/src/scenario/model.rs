@@ -357,6 +357,8 @@ pub struct StartCost {
 pub struct Probe {
     /// `httpGet.path`
     pub path: String,
+    /// Whether `httpGet.scheme` is `HTTPS`.
+    pub tls: bool,
     /// `httpGet.port` where it is neither `https` nor the port of that name.
     pub port: Option<u16>,
     /// `initialDelaySeconds`

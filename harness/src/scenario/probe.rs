@@ -83,12 +83,22 @@ static HTTP_GET: Shape = Shape::new(
         ),
         Key::optional(
             "scheme",
-            Kind::Word(&[("HTTPS", "the only one that metrics-server speaks")]),
+            Kind::Word(&[
+                ("HTTPS", "what metrics-server speaks"),
+                ("HTTP", "which it answers 400"),
+            ]),
             "HTTPS",
             "Default: `HTTPS`.",
         ),
     ],
 );
+
+/// `httpGet`
+struct HttpGet {
+    path: String,
+    port: Option<u16>,
+    tls: bool,
+}
 
 /// Which of the three probes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,7 +135,11 @@ pub(crate) fn probe(
     container_port: Option<u16>,
 ) -> Option<Probe> {
     let mut object = decoder.object(item, &PROBE)?;
-    let usual = (kind.default_path().to_owned(), None);
+    let usual = HttpGet {
+        path: kind.default_path().to_owned(),
+        port: None,
+        tls: true,
+    };
     let target = object.or(decoder, "httpGet", usual, |decoder, item| {
         http_get(decoder, item, kind, secure_port, container_port)
     });
@@ -141,10 +155,11 @@ pub(crate) fn probe(
     check_phase(decoder, &mut object, period, phase);
     check_success_threshold(decoder, &mut object, kind, success_threshold);
     object.finish(decoder);
-    let (path, port) = target?;
+    let target = target?;
     Some(Probe {
-        path,
-        port,
+        path: target.path,
+        port: target.port,
+        tls: target.tls,
         initial_delay: Duration::from_secs(initial_delay?),
         period: Duration::from_secs(period?),
         timeout: Duration::from_secs(timeout?),
@@ -184,7 +199,7 @@ fn http_get(
     kind: ProbeKind,
     secure_port: &str,
     container_port: Option<u16>,
-) -> Option<(String, Option<u16>)> {
+) -> Option<HttpGet> {
     let mut object = decoder.object(item, &HTTP_GET)?;
     let path = object.or(
         decoder,
@@ -224,12 +239,15 @@ fn http_get(
         ));
         None
     });
-    let scheme = object.optional(decoder, "scheme", |decoder, item| {
-        decoder.word(item, &[("HTTPS", ())])
+    let tls = object.or(decoder, "scheme", true, |decoder, item| {
+        decoder.word(item, &[("HTTPS", true), ("HTTP", false)])
     });
     object.finish(decoder);
-    scheme?;
-    Some((path?, port?.flatten()))
+    Some(HttpGet {
+        path: path?,
+        port: port?.flatten(),
+        tls: tls?,
+    })
 }
 
 fn check_phase(

@@ -125,6 +125,7 @@ enum Step {
     Ready(bool),
     Addresses,
     Taints,
+    Port,
     Leave,
     /// The pod of this number comes.
     PodStarts(usize),
@@ -147,6 +148,8 @@ fn steps(node: &Node) -> Vec<(Duration, Step)> {
     steps.extend(ready.map(|(at, ready)| (at, Step::Ready(ready))));
     steps.extend(node.addresses.changes().map(|at| (at, Step::Addresses)));
     steps.extend(node.taints.changes().map(|at| (at, Step::Taints)));
+    let ports = node.kubelet.map(|kubelet| kubelet.port);
+    steps.extend(ports.changes().map(|at| (at, Step::Port)));
     for (index, pod) in node.pods.iter().enumerate() {
         let appears = pod.appears_at();
         if !appears.is_zero() {
@@ -205,6 +208,12 @@ impl Step {
                     store.put("nodes", changed);
                 }
             }
+            Self::Port => {
+                if let Some(object) = store.get("nodes", None, &node.name) {
+                    let port = node.kubelet.at(at).port;
+                    store.put("nodes", objects::with_kubelet_port(&object, port));
+                }
+            }
             Self::Leave => {
                 store.delete("nodes", None, &node.name);
                 for pod in &node.pods {
@@ -252,7 +261,7 @@ fn put_node(node: &Node, at: Duration, store: &Store, now: Timestamp) {
             name: &node.name,
             labels: &node.labels,
             addresses: node.addresses.at(at),
-            kubelet_port: node.kubelet.0[0].1.port,
+            kubelet_port: node.kubelet.at(at).port,
             taints: node.taints.at(at),
             ready: seen(node, *node.seen_ready().at(at), at),
             created: now,

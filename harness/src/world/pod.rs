@@ -380,7 +380,10 @@ fn image(server: &MetricsServer) -> String {
 fn translate(probe: &Probe, random: &mut dyn Random) -> pod::Probe {
     let drawn = random.duration_between(Duration::ZERO, probe.period);
     pod::Probe {
-        scheme: Scheme::Https,
+        scheme: match probe.tls {
+            true => Scheme::Https,
+            false => Scheme::Http,
+        },
         path: probe.path.clone(),
         port: probe.port,
         initial_delay: probe.initial_delay,

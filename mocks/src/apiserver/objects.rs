@@ -10,7 +10,10 @@ use super::base64;
 
 mod node;
 
-pub use node::{Node, NodeReady, node, with_node_addresses, with_node_ready, with_node_taints};
+pub use node::{
+    Node, NodeReady, node, with_kubelet_port, with_node_addresses, with_node_ready,
+    with_node_taints,
+};
 
 /// RFC 3339 in UTC with whole seconds, as `metav1.Time` is written.
 ///

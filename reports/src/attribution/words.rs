@@ -60,7 +60,11 @@ fn plain(cause: &Cause<'_>) -> (String, &'static str) {
         ),
         Cause::ProbeFailures(text) => {
             let what = format!("readiness probes fail although the storage is ready: {text}");
-            return (what, setting::READINESS_TIMEOUT);
+            let name = match text.contains("deadline exceeded") {
+                true => setting::READINESS_TIMEOUT,
+                false => setting::READINESS,
+            };
+            return (what, name);
         }
         Cause::Successes => (
             "further readiness probes to succeed",

@@ -322,10 +322,10 @@ impl Translation {
             .iter()
             .map(|number| renamed(probe, number, number, found.key_span))
             .collect();
-        let mut request = vec![
-            renamed(&get.value, "path", "path", get.key_span),
-            renamed(&get.value, "scheme", "scheme", get.key_span),
-        ];
+        // Source: `pkg/apis/core/v1/defaults.go SetDefaults_HTTPGetAction`.
+        let plain = entry("scheme", get.key_span, scalar(get.key_span, "HTTP"));
+        let scheme = get.value.entry("scheme").cloned().unwrap_or(plain);
+        let mut request = vec![renamed(&get.value, "path", "path", get.key_span), scheme];
         request.push(port(container, &get.value, get.key_span));
         entries.push(entry(
             "httpGet",

@@ -201,6 +201,14 @@ pub fn with_node_ready(node: &Value, ready: NodeReady, since: Timestamp) -> Valu
     with_taints(node, taints)
 }
 
+/// The same Node with another port of its kubelet.
+#[must_use]
+pub fn with_kubelet_port(node: &Value, port: u16) -> Value {
+    let mut node = node.clone();
+    node["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"] = json!(port);
+    node
+}
+
 /// The same Node with other addresses: type and value of each.
 #[must_use]
 pub fn with_node_addresses(node: &Value, addresses: &[(String, String)]) -> Value {
