@@ -22,11 +22,12 @@ const API_SERVER: &str = "apiserver";
 pub struct BeforeStart {
     /// How long it was.
     pub ns: u64,
-    /// The longest stretch of it in which Kubernetes recorded nothing.
+    /// The longest part of it: what passed after Events of one reason, until
+    /// there was one of another.
     pub longest_ns: u64,
-    /// The Kubernetes Event after which that came: its reason.
+    /// That reason; none where no Event came before it.
     pub reason: Option<String>,
-    /// Its message.
+    /// The message of the last of these Events.
     pub message: Option<String>,
 }
 
@@ -49,8 +50,8 @@ pub fn before_start(trace: &Trace) -> Option<BeforeStart> {
         .iter()
         .find(|record| matches!(record.event, Event::PodCreated))?
         .t;
+    let mut waits: Vec<Wait<'_>> = Vec::new();
     let mut since = (created, None);
-    let mut longest = (0, None);
     let events = records
         .iter()
         .skip_while(|record| record.t < created)
@@ -63,24 +64,41 @@ pub fn before_start(trace: &Trace) -> Option<BeforeStart> {
         else {
             continue;
         };
-        longest = later(longest, since, record.t);
-        since = (record.t, Some((reason, message)));
+        add(&mut waits, since, record.t);
+        since = (record.t, Some((reason.as_str(), message.as_str())));
     }
-    let (longest_ns, after) = later(longest, since, start);
+    add(&mut waits, since, start);
+    // The first of those that are equally long.
+    let longest = waits.iter().rev().max_by_key(|wait| wait.ns)?;
     Some(BeforeStart {
         ns: start.saturating_sub(created),
-        longest_ns,
-        reason: after.map(|(reason, _)| reason.clone()),
-        message: after.map(|(_, message)| message.clone()),
+        longest_ns: longest.ns,
+        reason: longest.after.map(|(reason, _)| reason.to_owned()),
+        message: longest.after.map(|(_, message)| message.to_owned()),
     })
 }
 
-/// The longer one of a stretch and that from `since` to `t`.
-fn later<T>(longest: (u64, T), since: (u64, T), t: u64) -> (u64, T) {
-    let ns = t.saturating_sub(since.0);
-    match ns > longest.0 {
-        true => (ns, since.1),
-        false => longest,
+/// What passed after Events of one reason.
+struct Wait<'a> {
+    ns: u64,
+    /// Reason and message of the last one.
+    after: Option<(&'a str, &'a str)>,
+}
+
+/// Adds the time from `since` to `t` to what passed after Events of its reason.
+fn add<'a>(waits: &mut Vec<Wait<'a>>, since: (u64, Option<(&'a str, &'a str)>), t: u64) {
+    let (from, after) = since;
+    let ns = t.saturating_sub(from);
+    let reason = |after: Option<(&'a str, _)>| after.map(|(reason, _)| reason);
+    match waits
+        .iter_mut()
+        .find(|wait| reason(wait.after) == reason(after))
+    {
+        Some(wait) => {
+            wait.ns += ns;
+            wait.after = after;
+        }
+        None => waits.push(Wait { ns, after }),
     }
 }
 
@@ -129,6 +147,21 @@ mod tests {
         assert_eq!((found.ns, found.longest_ns), (94, 86));
         assert_eq!(found.reason.as_deref(), Some("Pulling"));
         assert_eq!(found.message.as_deref(), Some("Pulling it"));
+    }
+
+    #[test]
+    fn what_is_said_again_and_again_is_one_wait() {
+        let found = before_start(&trace(vec![
+            (0, Event::PodCreated),
+            (5, event("NetworkNotReady")),
+            (12, event("NetworkNotReady")),
+            (14, event("NetworkNotReady")),
+            (20, event("Pulling")),
+            (28, Event::ProcessStarted { restart: 0 }),
+        ]));
+        let found = found.expect("it started");
+        assert_eq!(found.reason.as_deref(), Some("NetworkNotReady"));
+        assert_eq!(found.longest_ns, 15);
     }
 
     #[test]

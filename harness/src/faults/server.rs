@@ -48,5 +48,5 @@ fn starves(server: &MetricsServer) -> bool {
 
 fn has_to_wait(server: &MetricsServer) -> bool {
     let mut containers = server.pod.init_containers.iter();
-    containers.any(|container| container.failures > 0 || container.until.is_some())
+    containers.any(|container| container.failures > 0 || container.awaited != Availability::Always)
 }

@@ -299,8 +299,8 @@ pub struct InitContainer {
     pub name: String,
     /// How long a run takes.
     pub runs: Distribution,
-    /// The virtual time before which no run succeeds.
-    pub until: Option<Duration>,
+    /// What it waits for before a run succeeds: when that is there.
+    pub awaited: Availability,
     /// How many runs fail first.
     pub failures: u32,
 }

@@ -70,7 +70,7 @@ static INIT_CONTAINER: Shape = Shape::new(
         ),
         Key::optional(
             "until",
-            Kind::Duration,
+            AVAILABILITY,
             "25s",
             "Time before which no run succeeds: it waits for something. Missing: it waits for nothing.",
         ),
@@ -135,7 +135,7 @@ pub(crate) fn pod_start(
     let network_available = available("networkAvailableAfter");
     let image_available = available("imageAvailableAfter");
     let init_containers = object.or(decoder, "initContainers", Vec::new(), |decoder, item| {
-        decoder.list(item, |decoder, item| init_container(decoder, item, until))
+        decoder.list(item, init_container)
     });
     object.finish(decoder);
     Some(PodStart {
@@ -157,11 +157,7 @@ fn availability(decoder: &mut Decoder, item: Item<'_>) -> Option<Availability> {
     decoder.duration(item).map(Availability::After)
 }
 
-fn init_container(
-    decoder: &mut Decoder,
-    item: Item<'_>,
-    until: Option<Duration>,
-) -> Option<InitContainer> {
+fn init_container(decoder: &mut Decoder, item: Item<'_>) -> Option<InitContainer> {
     let mut object = decoder.object(item, &INIT_CONTAINER)?;
     let name = object.required(decoder, "name", |decoder, item| {
         let name = decoder.text(item)?;
@@ -171,7 +167,7 @@ fn init_container(
     });
     let at_once = Distribution::Constant(Duration::ZERO);
     let runs = object.or(decoder, "runs", at_once, Decoder::distribution);
-    let waits_until = object.optional(decoder, "until", |decoder, item| decoder.time(item, until));
+    let awaited = object.or(decoder, "until", Availability::Always, availability);
     let failures = object.or(decoder, "failures", 0, |decoder, item| {
         decoder.integer(item, 0..=1000)
     });
@@ -179,7 +175,7 @@ fn init_container(
     Some(InitContainer {
         name: name?,
         runs: runs?,
-        until: waits_until?,
+        awaited: awaited?,
         failures: u32::try_from(failures?).ok()?,
     })
 }

@@ -7,7 +7,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::model::{ActionKind, Dns, MetricsServer, Node, Scenario, Timeline};
+use super::model::{
+    ActionKind, Availability, Dns, MetricsServer, Node, PodStart, Scenario, Timeline,
+};
 
 /// What records and rules call the only pod, or all of them.
 pub const METRICS_SERVER: &str = "metrics-server";
@@ -128,6 +130,33 @@ impl Scenario {
             (at, self.dns.at(at).refined(own))
         });
         Timeline::of_changes(entries.collect())
+    }
+
+    /// Whether `part` of what pod number `ordinal` needs for its start is there,
+    /// over time.
+    #[must_use]
+    pub fn availability(
+        &self,
+        ordinal: u32,
+        part: impl Fn(&PodStart) -> Availability,
+    ) -> Timeline<bool> {
+        let changes = self.metrics_server_changes.iter();
+        let mut times: Vec<Duration> = changes.map(|(at, _)| *at).collect();
+        times.insert(0, Duration::ZERO);
+        let mut entries = Vec::new();
+        for (index, from) in times.iter().enumerate() {
+            let server = self.metrics_server_at(*from).of_pod(ordinal);
+            let available = match part(&server.pod) {
+                Availability::Always => Some(Duration::ZERO),
+                Availability::After(after) => Some(after),
+                Availability::Never => None,
+            };
+            entries.push((*from, available.is_some_and(|after| after <= *from)));
+            let ends = times.get(index + 1).copied().unwrap_or(self.until);
+            let later = available.filter(|after| from < after && *after < ends);
+            entries.extend(later.map(|after| (after, true)));
+        }
+        Timeline::of_changes(entries)
     }
 
     /// Whether there can be more than one pod.

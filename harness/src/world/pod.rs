@@ -16,7 +16,7 @@ use mocks::deployment::{Deployment, PodFactory};
 use mocks::event::Recorder;
 use mocks::http_client::Target;
 use mocks::pki;
-use mocks::pod::{self, Available, Pod, PodConfig, PodParts, RestartTiming, Scheme};
+use mocks::pod::{self, Pod, PodConfig, PodParts, RestartTiming, Scheme};
 use mocks::script::Script;
 use mocks::store::Store;
 use mocks::tls::{self, Verify};
@@ -33,7 +33,7 @@ use crate::engine::memory_files::MemoryFiles;
 use crate::faults;
 use crate::record::TraceRecorder;
 use crate::scenario::model::{
-    Availability, Distribution, InitContainer, MetricsServer, Probe, Scenario,
+    Availability, Distribution, InitContainer, MetricsServer, PodStart, Probe, Scenario,
 };
 use crate::seed::Seed;
 
@@ -271,7 +271,9 @@ impl PodFactory for Factory {
         if !server.host_network {
             self.places[ordinal as usize - 1].tasks.settle();
         }
-        let init = server.pod.init_containers.iter().enumerate();
+        let scheduled = self.scenario.metrics_server_at(self.start.elapsed());
+        let start = &scheduled.of_pod(ordinal).pod;
+        let init = start.init_containers.iter().enumerate();
         let own = self.addresses[ordinal as usize - 1];
         PodConfig {
             recorded_as: self.scenario.has_several_pods().then(|| name.clone()),
@@ -281,14 +283,14 @@ impl PodFactory for Factory {
             args: server.args.clone(),
             priority_class: server.priority_class.clone(),
             placement: server.placement.clone(),
-            scheduling: draw("scheduling", &server.pod.scheduling),
-            network: self.available(server.pod.network_available),
-            sandbox: draw("sandbox", &server.pod.sandbox),
+            scheduling: draw("scheduling", &start.scheduling),
+            network: self.available(ordinal, |start| start.network_available),
+            sandbox: draw("sandbox", &start.sandbox),
             init_containers: init
-                .map(|(index, container)| self.init_container(&name, index, container))
+                .map(|(index, container)| self.init_container(ordinal, index, container))
                 .collect(),
-            image_available: self.available(server.pod.image_available),
-            image_pull: draw("image-pull", &server.pod.image_pull),
+            image_available: self.available(ordinal, |start| start.image_available),
+            image_pull: draw("image-pull", &start.image_pull),
             readiness: probe("readiness", &server.readiness),
             liveness: probe("liveness", &server.liveness),
             startup: probe("startup", &server.startup),
@@ -338,25 +340,28 @@ impl PodFactory for Factory {
 }
 
 impl Factory {
-    fn available(&self, availability: Availability) -> Available {
-        match availability {
-            Availability::Always => Available::Always,
-            Availability::After(after) => Available::From(self.start + after),
-            Availability::Never => Available::Never,
-        }
+    /// Whether `part` of what pod `ordinal` needs for its start is there, over
+    /// time.
+    fn available(&self, ordinal: u32, part: impl Fn(&PodStart) -> Availability) -> Script<bool> {
+        Script::new(self.start, self.scenario.availability(ordinal, part).0)
     }
 
     fn init_container(
         &self,
-        pod: &str,
+        ordinal: u32,
         index: usize,
         container: &InitContainer,
     ) -> pod::InitContainer {
+        let pod = self.scenario.pod_name(ordinal);
         let mut random = self.seed.stream(&format!("{pod}/init/{index}"));
+        let awaited = |start: &PodStart| {
+            let container = start.init_containers.get(index);
+            container.map_or(Availability::Always, |container| container.awaited)
+        };
         pod::InitContainer {
             name: container.name.clone(),
             runs: container.runs.sample(&mut random),
-            until: container.until.map(|until| self.start + until),
+            awaited: self.available(ordinal, awaited),
             failures: container.failures,
         }
     }

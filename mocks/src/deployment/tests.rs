@@ -13,7 +13,7 @@ use crate::apiserver::State;
 use crate::apiserver::testing::{millis, script};
 use crate::event::Observer;
 use crate::http_client::testing::{Pipes, Recording, TestClock, paused};
-use crate::pod::{Available, ContainerRuntime, Exit, PodParts, RunningContainer};
+use crate::pod::{ContainerRuntime, Exit, PodParts, RunningContainer};
 
 /// Runs until it is told to end.
 struct Idle;
@@ -78,7 +78,7 @@ impl PodFactory for Templates {
         config.host_network = host_network;
         config.image_pull = Duration::from_secs(ready.unwrap_or(1));
         if ready.is_none() {
-            config.image_available = Available::Never;
+            config.image_available = crate::script::Script::always(false);
         }
         config
     }

@@ -3,8 +3,6 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use seam::Moment;
-
 use crate::deployment::placement::Placement;
 use crate::script::Script;
 
@@ -46,15 +44,15 @@ pub struct PodConfig {
     pub placement: Placement,
     /// Creation to binding.
     pub scheduling: Duration,
-    /// When the node's network is ready: no sandbox before that, except for a
+    /// Whether the node's network is ready: no sandbox without it, except for a
     /// pod in the network of its node.
-    pub network: Available,
+    pub network: Script<bool>,
     /// Volumes, sandbox and network.
     pub sandbox: Duration,
     /// Init containers, one after the other.
     pub init_containers: Vec<InitContainer>,
-    /// When the image can be had: pulls that begin before that fail.
-    pub image_available: Available,
+    /// Whether the image can be had: pulls that begin while it cannot fail.
+    pub image_available: Script<bool>,
     /// Pulling the image; zero if it is there.
     pub image_pull: Duration,
     /// `readinessProbe`
@@ -99,10 +97,10 @@ impl PodConfig {
             priority_class: Some("system-cluster-critical".to_owned()),
             placement: Placement::default(),
             scheduling: Duration::ZERO,
-            network: Available::Always,
+            network: Script::always(true),
             sandbox: Duration::ZERO,
             init_containers: Vec::new(),
-            image_available: Available::Always,
+            image_available: Script::always(true),
             image_pull: Duration::ZERO,
             readiness: None,
             liveness: None,
@@ -115,29 +113,6 @@ impl PodConfig {
     }
 }
 
-/// From when on something can be had.
-#[derive(Debug, Clone, Copy)]
-pub enum Available {
-    /// From the beginning.
-    Always,
-    /// From this moment on.
-    From(Moment),
-    /// Not in this run.
-    Never,
-}
-
-impl Available {
-    /// Whether it can be had now.
-    #[must_use]
-    pub fn now(self) -> bool {
-        match self {
-            Self::Always => true,
-            Self::From(moment) => moment.is_past(),
-            Self::Never => false,
-        }
-    }
-}
-
 /// A container that has to succeed before the next may start. Its image is
 /// there.
 #[derive(Debug, Clone)]
@@ -146,8 +121,8 @@ pub struct InitContainer {
     pub name: String,
     /// How long each run takes.
     pub runs: Duration,
-    /// A run does not succeed before that: it waits for something.
-    pub until: Option<Moment>,
+    /// Whether what a run waits for before it succeeds is there.
+    pub awaited: Script<bool>,
     /// How many runs fail, with exit code 1, before one succeeds.
     pub failures: u32,
 }

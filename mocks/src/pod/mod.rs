@@ -50,7 +50,7 @@ mod status;
 mod tests;
 mod timing;
 
-pub use config::{Available, InitContainer, PodConfig, Probe, RestartTiming, Scheme};
+pub use config::{InitContainer, PodConfig, Probe, RestartTiming, Scheme};
 use events::EventLog;
 use state::Belief;
 

@@ -53,7 +53,7 @@ pub(super) async fn prepare(shared: &Shared) {
 
 /// A pod in its node's network waits for none.
 async fn network(shared: &Shared, delays: &mut Delays) {
-    while !shared.config.host_network && !shared.config.network.now() {
+    while !shared.config.host_network && !*shared.config.network.current() {
         shared.met(Met::Network);
         shared.events.warning("NetworkNotReady", NETWORK_NOT_READY);
         sleep(delays.requeue(NETWORK_RETRY)).await;
@@ -70,9 +70,11 @@ async fn init_container(shared: &Shared, container: &InitContainer, delays: &mut
         shared.belief.init_started(shared.node.now());
         sleep(container.runs).await;
         if run == container.failures {
-            if let Some(until) = container.until.filter(|until| !until.is_past()) {
+            if !*container.awaited.current() {
                 shared.met(Met::InitContainer);
-                until.come().await;
+            }
+            while !*container.awaited.current() {
+                container.awaited.changed().await;
             }
             sleep(delays.unnoticed()).await;
             shared.belief.init_succeeded(name, shared.node.now());
@@ -92,13 +94,13 @@ async fn init_container(shared: &Shared, container: &InitContainer, delays: &mut
 /// Source: `pkg/kubelet/images/image_manager.go EnsureImageExists`.
 async fn image(shared: &Shared, delays: &mut Delays) {
     let (image, pull) = (&shared.config.image, shared.config.image_pull);
-    if pull.is_zero() && shared.config.image_available.now() {
+    if pull.is_zero() && *shared.config.image_available.current() {
         image_present(shared);
         return;
     }
     let mut wait = FIRST_PULL_WAIT;
     loop {
-        let available = shared.config.image_available.now();
+        let available = *shared.config.image_available.current();
         shared
             .events
             .normal("Pulling", format!("Pulling image \"{image}\""));

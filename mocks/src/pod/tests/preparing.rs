@@ -1,5 +1,6 @@
 use super::*;
-use crate::pod::{Available, InitContainer};
+use crate::pod::InitContainer;
+use crate::script::Script;
 
 #[test]
 fn init_containers_run_one_after_the_other_before_the_image_is_pulled() {
@@ -7,7 +8,7 @@ fn init_containers_run_one_after_the_other_before_the_image_is_pulled() {
         let init = |name: &str, seconds, failures| InitContainer {
             name: name.to_owned(),
             runs: Duration::from_secs(seconds),
-            until: None,
+            awaited: Script::always(true),
             failures,
         };
         let world = World::new(&[IDLE], |config| {
@@ -39,7 +40,7 @@ fn an_init_container_that_fails_is_repeated_as_any_container_is() {
             config.init_containers = vec![InitContainer {
                 name: "wait".to_owned(),
                 runs: Duration::from_secs(1),
-                until: None,
+                awaited: Script::always(true),
                 failures: 3,
             }];
         });
@@ -58,12 +59,13 @@ fn an_init_container_that_fails_is_repeated_as_any_container_is() {
 #[test]
 fn an_init_container_that_waits_for_something_ends_when_it_is_there() {
     paused(async {
-        let until = Instant::now() + Duration::from_secs(40);
+        let until = (Duration::from_secs(40), true);
+        let awaited = Script::new(Instant::now(), vec![(Duration::ZERO, false), until]);
         let world = World::new(&[IDLE], |config| {
             config.init_containers = vec![InitContainer {
                 name: "wait".to_owned(),
                 runs: Duration::from_secs(1),
-                until: Some(until.into()),
+                awaited,
                 failures: 0,
             }];
         });
@@ -75,7 +77,8 @@ fn an_init_container_that_waits_for_something_ends_when_it_is_there() {
 #[test]
 fn a_pull_that_fails_is_tried_again_after_ten_then_twenty_seconds() {
     paused(async {
-        let from = Available::From((Instant::now() + Duration::from_secs(25)).into());
+        let from = (Duration::from_secs(25), true);
+        let from = Script::new(Instant::now(), vec![(Duration::ZERO, false), from]);
         let world = World::new(&[IDLE], |config| {
             config.image_available = from;
             config.image_pull = Duration::from_secs(2);
@@ -117,7 +120,8 @@ fn a_pull_that_fails_is_tried_again_after_ten_then_twenty_seconds() {
 #[test]
 fn without_a_network_there_is_no_sandbox_except_in_that_of_the_node() {
     paused(async {
-        let from = Available::From((Instant::now() + Duration::from_millis(7_500)).into());
+        let from = (Duration::from_millis(7_500), true);
+        let from = Script::new(Instant::now(), vec![(Duration::ZERO, false), from]);
         let world = World::new(&[IDLE], |config| {
             config.network = from;
             config.sandbox = Duration::from_secs(1);
@@ -127,7 +131,7 @@ fn without_a_network_there_is_no_sandbox_except_in_that_of_the_node() {
         assert_eq!(world.messages("NetworkNotReady").len(), 8);
 
         let world = World::new(&[IDLE], |config| {
-            config.network = Available::Never;
+            config.network = Script::always(false);
             config.host_network = true;
         });
         world.until(30).await;
