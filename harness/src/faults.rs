@@ -33,7 +33,7 @@ mod server;
 
 pub(crate) use plane::of_server;
 pub use plane::{Plane, denial};
-pub use server::{CPU, IMAGE, INIT_CONTAINERS, MEMORY, NETWORK};
+pub use server::{CPU, FILES, IMAGE, INIT_CONTAINERS, MEMORY, NETWORK};
 
 /// The first minor of Kubernetes whose kubelets serve `/metrics/resource`.
 pub const FIRST_MINOR: u32 = 18;

@@ -46,6 +46,27 @@ impl Candidate {
         )
     }
 
+    /// Kubelets' certificates are verified by nobody; beside
+    /// `--kubelet-certificate-authority` metrics-server refuses to be told that.
+    fn insecure(scenario: &Scenario) -> Self {
+        let flag = "--kubelet-certificate-authority";
+        let has_one = |arg: &String| arg.starts_with(flag);
+        if !scenario.metrics_server.args.iter().any(has_one) {
+            return Self::args("--kubelet-insecure-tls");
+        }
+        Self::new(
+            format!("args: --kubelet-insecure-tls instead of {flag}"),
+            format!("metricsServer: {{args: [--kubelet-insecure-tls], withoutArgs: [{flag}]}}"),
+        )
+    }
+
+    fn without_arg(flag: &str) -> Self {
+        Self::new(
+            format!("withoutArgs: [{flag}]"),
+            format!("metricsServer: {{withoutArgs: [{flag}]}}"),
+        )
+    }
+
     /// A part of metrics-server's container, in flow style.
     fn container(key: &str, value: &str) -> Self {
         Self::new(
@@ -188,10 +209,7 @@ fn candidates_against(scenario: &Scenario, cause: &Cause) -> Vec<Candidate> {
     }
     match name {
         "--kubelet-preferred-address-types" => against_kubelet(scenario, what),
-        "--kubelet-port" => vec![Candidate::new(
-            "withoutArgs: [--kubelet-port]",
-            "metricsServer: {withoutArgs: [--kubelet-port]}",
-        )],
+        "--kubelet-port" => vec![Candidate::without_arg("--kubelet-port")],
         "dns" => {
             let mut found = against_kubelet(scenario, what);
             found.push(Candidate::new("without dns", "dns: null"));
@@ -240,7 +258,7 @@ fn against_kubelet(scenario: &Scenario, what: &str) -> Vec<Candidate> {
     let says = |texts: &[&str]| texts.iter().any(|text| what.contains(text));
     let mut found = Vec::new();
     if says(&["IP SANs", "certificate is valid for", "x509", "certificate"]) {
-        found.push(Candidate::args("--kubelet-insecure-tls"));
+        found.push(Candidate::insecure(scenario));
     }
     let names_hosts = scenario.nodes.iter().all(|node| {
         let (_, kubelet) = &node.kubelet.0[0];
@@ -261,7 +279,7 @@ fn against_kubelet(scenario: &Scenario, what: &str) -> Vec<Candidate> {
             scenario,
             "{state: Open, certificate: {availableAfter: 0s}}",
         ));
-        found.push(Candidate::args("--kubelet-insecure-tls"));
+        found.push(Candidate::insecure(scenario));
     } else if says(&["x509", "certificate"]) {
         found.push(Candidate::kubelets(
             scenario,
@@ -304,6 +322,10 @@ fn against_arguments(what: &str) -> Vec<Candidate> {
         return vec![Candidate::args(
             "--metric-resolution=15s --kubelet-request-timeout=10s",
         )];
+    }
+    if let Some((_, both)) = what.split_once("cannot use both ") {
+        let flags = both.split(" and ").map(str::trim);
+        return flags.map(Candidate::without_arg).collect();
     }
     if what.contains("address already in use") {
         return vec![Candidate::args("--secure-port=4443")];

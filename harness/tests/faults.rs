@@ -241,6 +241,10 @@ fn faults_of_metrics_servers_own_pod() {
         ("metricsServer.cpu", "cpu: {request: 100ms}"),
         ("metricsServer.cpu", "cpu: {tick: 1s}"),
         ("metricsServer.memory", "memory: {base: 10Mi}"),
+        (
+            "metricsServer.files",
+            "args: [--requestheader-client-ca-file=/ca.crt], files: {/ca.crt: {authority: front-proxy}}",
+        ),
     ] {
         check(
             name,

@@ -11,6 +11,8 @@ pub const MEMORY: &str = "metricsServer.memory";
 pub const NETWORK: &str = "metricsServer.pod.networkAvailableAfter";
 /// An image that comes late: it takes effect when a pull fails.
 pub const IMAGE: &str = "metricsServer.pod.imageAvailableAfter";
+/// Files of volumes: they take effect when they are read.
+pub const FILES: &str = "metricsServer.files";
 /// Init containers that fail or wait: they take effect when they do.
 pub const INIT_CONTAINERS: &str = "metricsServer.pod.initContainers";
 
@@ -33,6 +35,7 @@ pub(super) fn faults(scenario: &Scenario) -> impl Iterator<Item = &'static str> 
             IMAGE,
             asked(|server| server.pod.image_available != Availability::Always),
         ),
+        (FILES, asked(|server| !server.files.is_empty())),
         (INIT_CONTAINERS, asked(has_to_wait)),
     ];
     let found = found.into_iter().filter(|(_, is_asked)| *is_asked);

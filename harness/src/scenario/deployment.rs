@@ -11,6 +11,7 @@ use super::code::Code;
 use super::decoder::{Decoder, Item};
 use super::diagnostic::Diagnostic;
 use super::dns::{self, DNS};
+use super::files::FILES;
 use super::fleet::Fleet;
 use super::model::{DnsRefinement, MetricsServer};
 use super::pod_start::{POD_START, START_COST};
@@ -119,6 +120,12 @@ pub(crate) static REPLICA: Shape = Shape::new(
             Kind::Mapping(&MEMORY),
             "{base: 150Mi}",
             "What its process uses of its memory.",
+        ),
+        Key::optional(
+            "files",
+            FILES,
+            "{/ca/ca.crt: {authority: unknown}}",
+            "What volumes put into its container, on top of what all have.",
         ),
         Key::optional(
             "dns",

@@ -55,6 +55,7 @@ pub mod diagnostic;
 mod dns;
 mod document;
 mod expect;
+mod files;
 mod fleet;
 mod head;
 mod kubelet;

@@ -22,7 +22,9 @@ mod network;
 mod node;
 
 pub use aggregator::version::Version;
-pub use certificate::{Certificate, Csr, Issuance, Issuer, Verdict as CsrVerdict};
+pub use certificate::{
+    Certificate, Csr, FileContent, Issuance, Issuer, PodCertificate, Verdict as CsrVerdict,
+};
 pub use control_plane::{
     Aggregation, AggregatorFlags, ApiServer, ApiServerNode, ApiServerState, Authentication,
     Awaited, CaBundle, Consumer, ConsumerKind, FrontProxy, FrontProxyIssuer, RbacRule, RbacSubject,
@@ -210,6 +212,8 @@ pub struct MetricsServer {
     /// The container's whole argument list: the preset's, each flag that the
     /// scenario gives or takes out replaced.
     pub args: Vec<String>,
+    /// What the pod's volumes hold, by path.
+    pub files: BTreeMap<String, FileContent>,
     /// `spec.replicas`
     pub replicas: u32,
     /// The nodes that the first pods may run on, one after the other, as

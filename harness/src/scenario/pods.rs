@@ -4,11 +4,11 @@
 //! called `metrics-server`; otherwise they are `metrics-server-1`,
 //! `metrics-server-2` and so on.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::model::{
-    ActionKind, Availability, Dns, MetricsServer, Node, PodStart, Scenario, Timeline,
+    ActionKind, Availability, Dns, FileContent, MetricsServer, Node, PodStart, Scenario, Timeline,
 };
 
 /// What records and rules call the only pod, or all of them.
@@ -130,6 +130,15 @@ impl Scenario {
             (at, self.dns.at(at).refined(own))
         });
         Timeline::of_changes(entries.collect())
+    }
+
+    /// What the volumes of pod number `ordinal` hold, over time.
+    #[must_use]
+    pub fn files_of_pod(&self, ordinal: u32) -> Timeline<BTreeMap<String, FileContent>> {
+        let changes = self.metrics_server_changes.iter().map(|(at, _)| *at);
+        let times = std::iter::once(Duration::ZERO).chain(changes);
+        let files = |at| self.metrics_server_at(at).of_pod(ordinal).files.clone();
+        Timeline::of_changes(times.map(|at| (at, files(at))).collect())
     }
 
     /// Whether `part` of what pod number `ordinal` needs for its start is there,

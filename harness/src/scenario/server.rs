@@ -12,6 +12,7 @@ use super::code::Code;
 use super::decoder::{Decoder, Item};
 use super::deployment::{self, BUDGET, REPLICA, STRATEGY};
 use super::diagnostic::Diagnostic;
+use super::files::{FILES, files};
 use super::fleet::Fleet;
 use super::layers::{ARGS, WITHOUT_ARGS};
 use super::model::{DnsRefinement, Limits, MetricsServer, Version};
@@ -50,6 +51,12 @@ pub(crate) static METRICS_SERVER: Shape = Shape::new(
             Kind::List(&FLAG),
             "[--kubelet-use-node-status-port]",
             "Flags of the preset to leave out, by their names.",
+        ),
+        Key::optional(
+            "files",
+            FILES,
+            "{/ca/ca.crt: {authority: cluster}}",
+            "What volumes put into the container, by path: each is for an argument to name. A change holds for containers that run too, as a ConfigMap or Secret does. Default: nothing but the service account's token and `ca.crt`.",
         ),
         Key::optional(
             "node",
@@ -229,6 +236,7 @@ pub(crate) fn metrics_server(
     let without = object.optional(decoder, WITHOUT_ARGS, |decoder, item| {
         without_args(decoder, item, &arguments(given))
     });
+    let files = object.or(decoder, "files", BTreeMap::new(), files);
     let replicas = object.or(decoder, "replicas", 1, |decoder, item| {
         decoder.integer(item, 1..=20)
     });
@@ -294,6 +302,7 @@ pub(crate) fn metrics_server(
         version: version?,
         image: image?,
         args: args?,
+        files: files?,
         replicas,
         nodes: nodes?.unwrap_or(usual),
         strategy: strategy?,

@@ -3,6 +3,7 @@
 
 use std::rc::Rc;
 
+use super::files::FILE;
 use super::kubelet::SHIFTED;
 use super::network::EFFECT_SHAPE;
 use super::payload::PAYLOAD_SHAPE;
@@ -179,7 +180,13 @@ pub(crate) fn is_null_text(text: &str) -> bool {
 
 /// Mappings that are one value of several possible forms: a layer replaces
 /// them as a whole instead of mixing `uniform` with `quantiles`.
-static ONE_VALUES: [&Shape; 4] = [&DISTRIBUTION_SHAPE, &EFFECT_SHAPE, &PAYLOAD_SHAPE, &SHIFTED];
+static ONE_VALUES: [&Shape; 5] = [
+    &DISTRIBUTION_SHAPE,
+    &EFFECT_SHAPE,
+    &FILE,
+    &PAYLOAD_SHAPE,
+    &SHIFTED,
+];
 
 /// `over` laid over `base`: mappings merge key by key, anything else
 /// replaces. Keys of `base` keep their order; new ones follow.

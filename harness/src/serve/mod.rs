@@ -152,7 +152,8 @@ async fn run(plan: Plan, options: &Options) -> Result<Served, Refusal> {
     let start = Moment::from(Instant::now());
     let recorder = TraceRecorder::new(start);
     let mut site = Site::new(&plan.scenario, options.seed, start, &recorder);
-    site.trust.loopback = plan.api_server_ips();
+    let trust = Rc::get_mut(&mut site.trust);
+    trust.expect("nothing is built on it yet").loopback = plan.api_server_ips();
     let kubeconfigs = Kubeconfigs::write(&plan, &site.trust, options)?;
     let started = plan.subject(options, &site, &kubeconfigs)?;
     site.outside = started.as_ref().map(|started| started.outside.clone());

@@ -305,6 +305,13 @@ fn check_outside(scenario: &Scenario, subject: &Subject) -> Result<(), Refusal> 
             node.name
         ));
     }
+    let files = scenario.files_of_pod(1);
+    if let Some(path) = files.0.iter().find_map(|(_, files)| files.keys().next()) {
+        return refuse(format!(
+            "{file}: `metricsServer.files` puts {path} into the pod, and a program outside \
+             firstlight has files of its own; use --sut own"
+        ));
+    }
     let mut actions = scenario.actions.iter();
     let action = actions.find(|action| !matches!(action.kind, ActionKind::Drain(_)));
     if let (Subject::External, Some(action)) = (subject, action) {

@@ -21,6 +21,7 @@ pub mod addresses;
 pub mod consumers;
 pub mod control_plane;
 pub mod deployment;
+pub mod files;
 pub mod kubelets;
 pub mod machines;
 pub mod metrics_server;
@@ -72,7 +73,7 @@ pub struct Site {
     /// Who has which address.
     pub addresses: addresses::Addresses,
     /// Who believes whom.
-    pub trust: trust::Trust,
+    pub trust: Rc<trust::Trust>,
     /// The cluster's objects.
     pub store: Store,
     /// What dials to kubelets meet before any packet is sent.
@@ -117,7 +118,7 @@ impl Site {
             start,
             epoch,
             latency: Duration::ZERO,
-            trust: trust::Trust::new(seed, epoch, &addresses),
+            trust: Rc::new(trust::Trust::new(seed, epoch, &addresses)),
             addresses,
             store: Store::new(),
             doors: Rc::default(),
@@ -216,7 +217,7 @@ fn start(site: &Site, machines: &machines::Machines) {
             start: site.start,
             epoch: site.epoch,
             store: &site.store,
-            authority: &site.trust.cluster,
+            trust: &site.trust,
             seed: site.seed,
             recorder: &site.recorder,
             authorizer: &authorizer,

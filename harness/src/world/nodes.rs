@@ -7,7 +7,6 @@ use std::time::Duration;
 use mocks::apiserver::objects::{self, NodeReady};
 use mocks::kubelet::{self, Authorizer, KubeletBehaviour, KubeletConfig};
 use mocks::load::{self, CurrentLoad, Load};
-use mocks::pki::Authority;
 use mocks::script::Script;
 use mocks::store::{Sketch, Store};
 use seam::{Host, Moment, Timestamp};
@@ -15,7 +14,7 @@ use serde_json::Value;
 
 use super::kubelets::Translator;
 use super::outlook::Doors;
-use super::trust::SERVICE_ACCOUNT_TOKEN;
+use super::trust::{SERVICE_ACCOUNT_TOKEN, Trust};
 use crate::engine::clock::SimulatedClock;
 use crate::record::TraceRecorder;
 use crate::scenario::model::{self, Node};
@@ -35,8 +34,8 @@ pub struct Site<'a> {
     pub epoch: Timestamp,
     /// The cluster's objects.
     pub store: &'a Store,
-    /// The cluster's authority.
-    pub authority: &'a Rc<Authority>,
+    /// The cluster's authorities.
+    pub trust: &'a Trust,
     /// The run's seed.
     pub seed: Seed,
     /// Who is told.
@@ -74,7 +73,8 @@ impl Site<'_> {
             load,
             wall_at: Rc::new(move |elapsed_ns| clock.at(elapsed_ns)),
             true_time: Rc::new(move || epoch.after(start.elapsed())),
-            authority: Rc::clone(self.authority),
+            authority: Rc::clone(&self.trust.cluster),
+            unknown: Rc::clone(&self.trust.unknown),
             seed: self.seed.0.to_string().into(),
             token: SERVICE_ACCOUNT_TOKEN.into(),
             authorizer: Rc::clone(self.authorizer),

@@ -22,11 +22,12 @@ use mocks::store::Store;
 use mocks::tls::{self, Verify};
 use seam::{Files, Host, Moment, Random};
 
+use super::files::{PodFiles, volumes};
 use super::machines::{Machines, Place};
 use super::metrics_server::Launcher;
 use super::quota::Quota;
 use super::resources::{self, EVICTION_PERIOD, EVICTION_THRESHOLD, MemoryGauge};
-use super::trust::{SERVICE_ACCOUNT_TOKEN, TOKEN_FILE};
+use super::trust::{TOKEN_FILE, Trust};
 use super::{Outside, Site};
 use crate::engine::clock::SimulatedClock;
 use crate::engine::memory_files::MemoryFiles;
@@ -50,7 +51,7 @@ pub struct Factory {
     places: Vec<Place>,
     addresses: Vec<IpAddr>,
     cluster: ClusterConfig,
-    authority: String,
+    trust: Rc<Trust>,
     store: Store,
     recorder: Rc<TraceRecorder>,
     api_server: Script<Behaviour>,
@@ -114,7 +115,7 @@ impl Factory {
                 credentials: Credentials::TokenFile(TOKEN_FILE.to_owned()),
                 server_name: None,
             },
-            authority: site.trust.cluster.pem(),
+            trust: Rc::clone(&site.trust),
             store: site.store.clone(),
             recorder: Rc::clone(&site.recorder),
             api_server: api_server.clone(),
@@ -160,7 +161,7 @@ impl Factory {
         let weighed = self.met(name, faults::MEMORY);
         Launcher {
             host: host.clone(),
-            files: self.files(),
+            files: self.files(ordinal, name),
             args: server.args.clone(),
             version: server.version,
             cluster: self.cluster.clone(),
@@ -191,17 +192,11 @@ impl Factory {
         Rc::new(move || recorder.fault(&name, fault))
     }
 
-    fn files(&self) -> Rc<dyn Files> {
-        Rc::new(MemoryFiles::with([
-            (
-                TOKEN_FILE.to_owned(),
-                SERVICE_ACCOUNT_TOKEN.as_bytes().to_vec(),
-            ),
-            (
-                "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt".to_owned(),
-                self.authority.clone().into_bytes(),
-            ),
-        ]))
+    fn files(&self, ordinal: u32, name: &str) -> Rc<dyn Files> {
+        let files = self.scenario.files_of_pod(ordinal);
+        let volumes = Script::new(self.start, volumes(&files, &self.trust).0);
+        let met = self.met(name, faults::FILES);
+        Rc::new(PodFiles::new(volumes, &self.trust.cluster.pem(), met))
     }
 
     /// The eviction manager of a node, as far as it concerns one pod.

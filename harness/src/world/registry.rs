@@ -128,7 +128,7 @@ fn config_map(site: &Site, settings: &Authentication, at: Duration) -> Option<Va
     ] {
         match authority {
             CaBundle::Cluster => {}
-            CaBundle::Unknown => object["data"][key] = json!(trust.unknown().pem()),
+            CaBundle::Unknown => object["data"][key] = json!(trust.unknown.pem()),
             CaBundle::Absent => {
                 if let Some(data) = object["data"].as_object_mut() {
                     data.remove(key);
@@ -261,7 +261,7 @@ fn api_service(site: &Site, settings: &Aggregation, at: Duration) -> Value {
     let reference = &settings.service;
     let trust = match (settings.insecure_skip_tls_verify, settings.ca_bundle) {
         (true, _) => objects::BackendTrust::Insecure,
-        (false, CaBundle::Unknown) => objects::BackendTrust::Bundle(site.trust.unknown().pem()),
+        (false, CaBundle::Unknown) => objects::BackendTrust::Bundle(site.trust.unknown.pem()),
         (false, _) => objects::BackendTrust::Bundle(site.trust.cluster.pem()),
     };
     let created = when(site, at);

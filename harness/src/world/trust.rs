@@ -1,6 +1,5 @@
 //! Authorities, certificates and tokens of one cluster.
 
-use std::cell::OnceCell;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -24,7 +23,8 @@ pub struct Trust {
     pub cluster: Rc<Authority>,
     /// Signs the aggregation layer's client certificate.
     pub front_proxy: Rc<Authority>,
-    unknown: OnceCell<Authority>,
+    /// Signed nothing that anybody believes who was not given its certificate.
+    pub unknown: Rc<Authority>,
     /// Where keys come from, and what right clocks show at the beginning.
     seed: Seed,
     epoch: Timestamp,
@@ -79,7 +79,7 @@ impl Trust {
             epoch,
             kubernetes_service: addresses.kubernetes_service.ip(),
             loopback: Vec::new(),
-            unknown: OnceCell::new(),
+            unknown: authority("unknown-ca"),
             validity: (not_before, not_after),
             admin: cluster.issue(&leaf(
                 "kubernetes-admin",
@@ -96,14 +96,14 @@ impl Trust {
         }
     }
 
-    /// An authority that signed nothing that anybody here believes.
-    #[must_use]
-    pub fn unknown(&self) -> &Authority {
-        self.unknown.get_or_init(|| {
-            let name = "unknown-ca";
-            let seed = format!("{}/pki/{name}", self.seed.0);
-            Authority::new(&seed, name, self.validity.0, self.validity.1)
-        })
+    /// What the key of `name` derives from.
+    pub(super) fn key_name(&self, name: &str) -> String {
+        format!("{}/pki/{name}", self.seed.0)
+    }
+
+    /// What right clocks show `ns` nanoseconds after the beginning.
+    pub(super) fn instant(&self, ns: i64) -> Timestamp {
+        self.epoch.offset(ns)
     }
 
     /// A client certificate of somebody whose rights stand in a role.
@@ -132,7 +132,7 @@ impl Trust {
         let authority = if certificate.trusted {
             &*self.cluster
         } else {
-            self.unknown()
+            &self.unknown
         };
         let usual = || {
             let mut ips = vec![address, self.kubernetes_service];
@@ -162,7 +162,7 @@ impl Trust {
         let authority = match certificate.issuer {
             FrontProxyIssuer::FrontProxy => &*self.front_proxy,
             FrontProxyIssuer::Cluster => &self.cluster,
-            FrontProxyIssuer::Unknown => self.unknown(),
+            FrontProxyIssuer::Unknown => &self.unknown,
         };
         authority.issue(&Leaf {
             seed: format!("{}/pki/front-proxy-client", self.seed.0),

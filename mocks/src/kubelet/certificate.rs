@@ -40,7 +40,7 @@ pub(super) fn issue(certificate: &Certificate, config: &KubeletConfig) -> Identi
     };
     match certificate.issuer {
         Issuer::Cluster => config.authority.issue(&signed),
-        Issuer::Unknown => own("another-cluster-ca").issue(&signed),
+        Issuer::Unknown => config.unknown.issue(&signed),
         Issuer::SelfSigned => {
             let (node, created) = (&config.node, not_before.as_seconds());
             own(&format!("{node}-ca@{created}")).issue(&Leaf {

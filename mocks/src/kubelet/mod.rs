@@ -74,6 +74,8 @@ pub struct KubeletConfig {
     pub true_time: Rc<dyn Fn() -> Timestamp>,
     /// The cluster's authority, for certificates from it.
     pub authority: Rc<Authority>,
+    /// An authority that the cluster does not know.
+    pub unknown: Rc<Authority>,
     /// The certificates' keys derive from it and the node's name.
     pub seed: Rc<str>,
     /// The bearer token that it knows. Any other is unauthorized.

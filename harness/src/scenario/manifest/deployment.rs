@@ -2,7 +2,8 @@
 
 use std::rc::Rc;
 
-use super::super::args::last_value;
+use super::super::args::{flags, last_value};
+use super::super::files::SERVICE_ACCOUNT;
 use super::super::source::Span;
 use super::super::tree::{Entry, Node, Value};
 use super::build::{entry, list, mapping, null, others, renamed, scalar};
@@ -34,6 +35,20 @@ const OF_NO_ACCOUNT: [&str; 8] = [
     "terminationMessagePath",
     "terminationMessagePolicy",
     "imagePullPolicy",
+];
+
+/// Flags whose values are paths of files.
+const OF_FILES: [&str; 10] = [
+    "--kubeconfig",
+    "--authentication-kubeconfig",
+    "--authorization-kubeconfig",
+    "--client-ca-file",
+    "--kubelet-certificate-authority",
+    "--kubelet-client-certificate",
+    "--kubelet-client-key",
+    "--requestheader-client-ca-file",
+    "--tls-cert-file",
+    "--tls-private-key-file",
 ];
 
 /// The settings, and in `notes` what is left out.
@@ -68,6 +83,14 @@ pub(super) fn metrics_server(found: &Found, notes: &mut Vec<String>) -> Rc<Node>
             "{}: not modelled: {}",
             found.deployment.shown(),
             translation.left_out.join(", ")
+        ));
+    }
+    let files = translation.files();
+    if !files.is_empty() {
+        notes.push(format!(
+            "{}: what files hold is said in `metricsServer.files`: {}",
+            found.deployment.shown(),
+            files.join(", ")
         ));
     }
     mapping(place, translation.entries)
@@ -216,6 +239,21 @@ impl Translation {
         self.leave_out(container, "", &known);
     }
 
+    fn given_args(&self) -> &[Rc<Node>] {
+        let args = self.entries.iter().find(|entry| &*entry.key == "args");
+        args.map_or(&[][..], |args| args.value.items())
+    }
+
+    /// The files that arguments name, apart from the service account's.
+    fn files(&self) -> Vec<&str> {
+        let named = flags(self.given_args()).into_iter();
+        let named = named.filter(|(flag, ..)| OF_FILES.contains(flag));
+        let paths = named.map(|(_, path, _)| path);
+        paths
+            .filter(|path| !path.starts_with(SERVICE_ACCOUNT))
+            .collect()
+    }
+
     /// The port named `https`, else the first one, unless it is the one that
     /// the arguments say anyway.
     fn port(&mut self, container: &Node) {
@@ -226,9 +264,7 @@ impl Translation {
         let Some(port) = port.and_then(|port| port.entry("containerPort")) else {
             return;
         };
-        let args = self.entries.iter().find(|entry| &*entry.key == "args");
-        let args = args.map_or(&[][..], |args| args.value.items());
-        let secure = last_value(args, "--secure-port").map(|(port, _)| port);
+        let secure = last_value(self.given_args(), "--secure-port").map(|(port, _)| port);
         if secure != port.value.text() {
             let value = Rc::clone(&port.value);
             self.entries

@@ -34,6 +34,51 @@ pub enum Issuer {
     Unknown,
 }
 
+/// What a file of metrics-server's pod holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FileContent {
+    /// The certificate of the authority of the cluster.
+    ClusterAuthority,
+    /// That of the front proxy.
+    FrontProxyAuthority,
+    /// That of another authority.
+    UnknownAuthority,
+    /// A serving certificate.
+    Certificate(PodCertificate),
+    /// The private key of the serving certificates among the files.
+    OwnKey,
+    /// That of another certificate.
+    OtherKey,
+    /// Anything else.
+    Text(String),
+}
+
+/// A serving certificate in a file of metrics-server's pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PodCertificate {
+    /// Who signed it.
+    pub issuer: Issuer,
+    /// First instant of validity, in nanoseconds from virtual time zero.
+    pub not_before_ns: i64,
+    /// Last instant of validity, in nanoseconds from virtual time zero.
+    pub not_after_ns: i64,
+    /// Its host names.
+    pub dns: Vec<String>,
+    /// Its addresses.
+    pub ips: Vec<IpAddr>,
+}
+
+impl PodCertificate {
+    /// One that names nothing and ends when it begins: of use only for its key.
+    pub const FOR_ITS_KEY: Self = Self {
+        issuer: Issuer::Cluster,
+        not_before_ns: 0,
+        not_after_ns: 0,
+        dns: Vec::new(),
+        ips: Vec::new(),
+    };
+}
+
 /// How a kubelet gets its certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Issuance {

@@ -42,6 +42,7 @@ impl World {
         let (start, recording) = (Instant::now(), Recording::new());
         let ip = IpAddr::from([10, 0, 0, 5]);
         let now = host.now();
+        let unknown = Rc::new(authority("unknown", now));
         let authority = Rc::new(authority("cluster", now));
         let load = CurrentLoad::new(load());
         let script = entries.iter().map(|(seconds, change)| {
@@ -67,6 +68,7 @@ impl World {
                 Rc::new(move || host.now())
             },
             authority: Rc::clone(&authority),
+            unknown,
             seed: "7".into(),
             token: TOKEN.into(),
             authorizer: Rc::new(|_| Review::Allowed),
