@@ -83,8 +83,11 @@ pub fn path_rules(scenario: &Scenario) -> Vec<String> {
     let down = scenario.nodes.iter();
     let down = down.filter(|node| node.up.0.iter().any(|(_, up)| !up));
     let down = down.map(|node| faults::machine(&node.group));
+    let moved = scenario.nodes.iter();
+    let moved = moved.filter(|node| node.moves());
+    let moved = moved.map(|node| faults::address(&node.group));
     let mut names: Vec<String> = Vec::new();
-    for name in rules.chain(down) {
+    for name in rules.chain(down).chain(moved) {
         if !names.contains(&name) {
             names.push(name);
         }

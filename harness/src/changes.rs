@@ -170,6 +170,10 @@ fn node_changes(node: &Node) -> Vec<Change> {
         };
         change(at, &node.name, what.to_owned())
     }));
+    changes.extend(
+        pairs(&node.ips.0)
+            .map(|(at, _, ip)| change(at, &node.name, format!("machine moves to {ip}"))),
+    );
     changes.extend(pairs(&node.addresses.0).map(|(at, _, addresses)| {
         let shown: Vec<String> = addresses
             .iter()

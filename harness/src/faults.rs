@@ -50,6 +50,12 @@ pub fn machine(group: &str) -> String {
     format!("nodes.{group}.machine")
 }
 
+/// The fault that a machine of the group is no longer where it was.
+#[must_use]
+pub fn address(group: &str) -> String {
+    format!("nodes.{group}.ip")
+}
+
 /// The fault that the clocks of the group's machines are wrong.
 #[must_use]
 pub fn clock(group: &str) -> String {

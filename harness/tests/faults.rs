@@ -76,11 +76,7 @@ fn faults_of_kubelets() {
 #[test]
 fn faults_of_machines_and_clocks() {
     let down = |more: &str| format!("nodes: {{a: {{}}, b: {{{more}machine: Down}}}}");
-    check(
-        "network.nodes.b.machine",
-        &down(""),
-        &down(&format!("{UNMET}, ")),
-    );
+    check("nodes.b.machine", &down(""), &down(&format!("{UNMET}, ")));
     let node = |clock: &str| format!("nodes: {{a: {{}}, b: {{clock: {{{clock}}}}}}}");
     let never = "steps: [{at: 59.999s, by: 10m}]";
     check("nodes.b.clock", &node("offset: 10m"), &node(never));

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::case::{Case, Change};
+use crate::case::{Case, Change, setting};
 use crate::trace::{Event, Trace};
 use crate::units::duration;
 
@@ -51,10 +51,14 @@ pub fn faults(case: &Case, trace: &Trace) -> Vec<Fault> {
         .iter()
         .map(|rule| {
             let fired = totals.rules.get(&**rule).copied().unwrap_or(0);
-            let doubt = || format!("network rule `{rule}` never took effect");
+            let name = rule_name(rule);
+            let doubt = || match name == *rule {
+                true => format!("`{rule}` never took effect"),
+                false => format!("network rule `{rule}` never took effect"),
+            };
             Fault {
                 kind: Kind::Rule,
-                name: format!("network.{rule}"),
+                name: name.clone(),
                 fired,
                 doubt: (fired == 0).then(doubt),
             }
@@ -85,6 +89,15 @@ pub fn faults(case: &Case, trace: &Trace) -> Vec<Fault> {
         )),
     }));
     faults
+}
+
+/// The setting behind a rule of the network. Machines that are down or move
+/// are rules too.
+fn rule_name(rule: &str) -> String {
+    match rule.starts_with("nodes.") {
+        true => rule.to_owned(),
+        false => setting::network(rule),
+    }
 }
 
 /// How often rules and other faults took effect, as the trace has it.

@@ -246,6 +246,14 @@ impl Paths {
         rejecting.is_some()
     }
 
+    /// Counts that the rule `name` took effect otherwise than on a path.
+    pub fn count(&self, name: &str) {
+        let index = self.rule_names.iter().position(|known| known == name);
+        if let Some(index) = index {
+            self.inner.borrow_mut().hit(index);
+        }
+    }
+
     /// Whether any rule of the run ever concerns connections that `src` opens
     /// to `dst`.
     #[must_use]

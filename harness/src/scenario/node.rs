@@ -40,7 +40,7 @@ pub(crate) static NODE: Shape = Shape::new(
         Key::optional("machine", Kind::Word(&[("Up", "it runs"), ("Down", "it is gone with what runs there: packets to it vanish; its Node is not Ready 50s later, and 5m after that its pods are replaced elsewhere")]), "Down", "Whether the machine itself is there. One that comes back starts its kubelet anew. Default: `Up`."),
         Key::optional("taints", TAINTS, "[{key: node-role.kubernetes.io/control-plane, effect: NoSchedule}]", "Taints of the Node, besides those that say how it is. Default: none."),
         Key::given("ready", Kind::Boolean, "false", "The node's condition Ready."),
-        Key::optional("ip", Kind::Ip, "10.0.0.77", "The machine's address. Missing: the first address of `addresses` that is one, else one of 10.0.0.0/16.").fixed(WHOLE_RUN),
+        Key::optional("ip", Kind::Ip, "10.0.0.77", "The machine's address. Missing: the first address of `addresses` that is one, else one of 10.0.0.0/16. A new one cuts what is connected to the old one, at which nobody is found any more; what `addresses` lists explicitly stays until it changes too."),
         Key::optional("addresses", Kind::List(&Kind::Mapping(&ADDRESS)), "[{type: InternalIP, address: 10.0.0.7}, {type: Hostname, address: node-1}]", "`status.addresses` of the Node object, in order. Missing: the machine's address as InternalIP, the node's name as Hostname."),
         Key::optional("clock", Kind::Mapping(&CLOCK), "{offset: -10m}", "The machine's wall clock. Missing: right."),
         Key::given("kubelet", Kind::Mapping(&KUBELET), "{state: Closed}", "The node's kubelet."),
@@ -117,8 +117,8 @@ pub(crate) struct Reading<'a> {
     pub(crate) at: Duration,
     /// Its pods up to then, if this is a later reading.
     pub(crate) before: Option<&'a [Placed]>,
-    /// Its addresses at the start, if this is a later reading.
-    pub(crate) first_addresses: Option<&'a Addresses>,
+    /// What it was at the start, if this is a later reading.
+    pub(crate) first: Option<&'a Decoded>,
     pub(crate) until: Option<Duration>,
 }
 
@@ -135,7 +135,7 @@ pub(crate) fn node(
     let labels = object.or(decoder, "labels", Vec::new(), labels);
     let presence = presence(decoder, &mut object, member.ordinal, until);
     let registered = object.optional(decoder, "registered", Decoder::boolean);
-    if let (Some(Some(_)), true) = (registered, reading.first_addresses.is_none()) {
+    if let (Some(Some(_)), true) = (registered, reading.first.is_none()) {
         note_idle_times(decoder, &mut object);
     }
     let taints = object.or(decoder, "taints", Vec::new(), taints);
@@ -143,11 +143,12 @@ pub(crate) fn node(
         decoder.word(item, &[("Up", true), ("Down", false)])
     });
     let ready = object.required(decoder, "ready", Decoder::boolean);
-    let (addresses, ip) = addresses(decoder, &mut object, &member.name, reading.index);
+    let (addresses, ip) = addresses(decoder, &mut object, reading);
     let clock = object.or(decoder, "clock", Clock::default(), |decoder, item| {
         clock(decoder, item, until)
     });
-    let first = reading.first_addresses.or(addresses.as_ref());
+    let first = reading.first.map(|first| &first.addresses);
+    let first = first.or(addresses.as_ref());
     let owner = Owner {
         name: &member.name,
         addresses: first.map_or(&[], Vec::as_slice),
@@ -271,11 +272,12 @@ fn moment(
 /// `status.addresses`, and the machine's own address: `ip`, else the first
 /// literal InternalIP, else the first literal address, else one derived from
 /// the node's number.
+///
+/// Only a new `ip` moves the machine later.
 fn addresses(
     decoder: &mut Decoder,
     object: &mut Object<'_>,
-    name: &str,
-    index: usize,
+    reading: &Reading<'_>,
 ) -> (Option<Addresses>, Option<IpAddr>) {
     let explicit_ip = object.optional(decoder, "ip", Decoder::ip);
     let listed = object.optional(decoder, "addresses", |decoder, item| {
@@ -290,13 +292,14 @@ fn addresses(
         of_kind.find_map(|(_, address)| address.parse::<IpAddr>().ok())
     };
     let ip = explicit_ip
+        .or(reading.first.map(|first| first.ip))
         .or_else(|| literal(Some("InternalIP")))
         .or_else(|| literal(None))
-        .unwrap_or_else(|| default_ip(index));
+        .unwrap_or_else(|| default_ip(reading.index));
     let addresses = listed.unwrap_or_else(|| {
         vec![
             ("InternalIP".to_owned(), ip.to_string()),
-            ("Hostname".to_owned(), name.to_owned()),
+            ("Hostname".to_owned(), reading.member.name.to_string()),
         ]
     });
     (Some(addresses), Some(ip))

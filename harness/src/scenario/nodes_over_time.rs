@@ -37,6 +37,7 @@ fn node_over_time(
     let up = over_time(&versions, |decoded| decoded.up);
     let ready = over_time(&versions, |decoded| decoded.ready);
     let addresses = over_time(&versions, |decoded| decoded.addresses.clone());
+    let ips = over_time(&versions, |decoded| decoded.ip);
     let plans = over_time(&versions, |decoded| decoded.plan.clone()).0;
     let pods: Vec<_> = versions
         .iter()
@@ -62,6 +63,7 @@ fn node_over_time(
         ready,
         addresses,
         ip: first.ip,
+        ips,
         clock: Clock::over_time(&clocks),
         kubelet: Timeline::constant(first.plan.kubelet),
         plans,

@@ -261,7 +261,7 @@ fn decode_state(
             member,
             index: *index,
             at,
-            first_addresses: first.map(|(_, decoded)| &decoded.addresses),
+            first: first.map(|(_, decoded)| decoded),
             before: result.nodes[*index]
                 .last()
                 .map(|(_, decoded)| &*decoded.pods),

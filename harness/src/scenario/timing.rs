@@ -14,6 +14,7 @@ use super::decoder::{Decoder, Item, Object};
 use super::diagnostic::Diagnostic;
 use super::expect::{observer, outcome};
 use super::model::Trigger;
+use super::pods::METRICS_SERVER;
 use super::shape::{Choice, Key, Kind, Shape};
 use super::source::Sources;
 use super::suggest::choice;
@@ -371,6 +372,17 @@ pub(crate) fn answer_filter<'t>(
     let outcome = object.optional(decoder, "outcome", outcome);
     let part = object.optional(decoder, "text", text);
     let on = object.optional(decoder, "on", text);
+    if let (Some("scraper"), Some(item)) = (who.as_deref(), object.item("on"))
+        && let Some(machine) = item.node.text()
+        && !machine.starts_with(METRICS_SERVER)
+    {
+        decoder.note(Diagnostic::at(
+            Code::Contradiction,
+            item.span(),
+            format!("`scraper` asks from the pods of metrics-server, and `{machine}` is none"),
+            format!("for the node that was asked write `target: {machine}`"),
+        ));
+    }
     Some(AnswerFilter {
         observer: who?,
         target: target?,

@@ -305,6 +305,13 @@ fn check_outside(scenario: &Scenario, subject: &Subject) -> Result<(), Refusal> 
             node.name
         ));
     }
+    if let Some(node) = scenario.nodes.iter().find(|node| node.moves()) {
+        return refuse(format!(
+            "{file}: the address of node {} changes: a program outside firstlight dials what \
+             this machine has; use --sut own",
+            node.name
+        ));
+    }
     let files = scenario.files_of_pod(1);
     if let Some(path) = files.0.iter().find_map(|(_, files)| files.keys().next()) {
         return refuse(format!(

@@ -44,6 +44,7 @@ impl Translator<'_> {
     pub fn script(&self, start: Moment) -> Script<KubeletBehaviour> {
         let mut times: Vec<Duration> = self.node.kubelet.0.iter().map(|(at, _)| *at).collect();
         times.extend(self.node.up.changes());
+        times.extend(self.node.ips.changes());
         times.sort_unstable();
         times.dedup();
         let mut carried = Carried {
@@ -56,7 +57,8 @@ impl Translator<'_> {
         let entries = times.into_iter().map(|at| {
             let kubelets = &self.node.kubelet.0;
             let index = kubelets.partition_point(|(from, _)| *from <= at) - 1;
-            if *self.node.up.at(at) && !carried.up {
+            let comes_back = *self.node.up.at(at) && !carried.up;
+            if comes_back || self.node.ips.changes().any(|moved| moved == at) {
                 carried.boot += 1;
             }
             carried.up = *self.node.up.at(at);

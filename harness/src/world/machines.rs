@@ -11,6 +11,7 @@ use mocks::endpoints::{Route, ServiceTable};
 use mocks::script::Script;
 use seam::{Files, Host, Moment, Network, Random, Tasks};
 
+use super::homes::Homes;
 use super::names::Names;
 use super::outlook::{Outlook, Proxies, Surroundings};
 use super::{Site, paths};
@@ -108,6 +109,7 @@ pub(super) fn build(site: &Site, terrain: &Rc<Terrain>, engine: &mut dyn Engine)
         surroundings: Rc::new(Surroundings {
             terrain: Rc::clone(terrain),
             doors: Rc::clone(&site.doors),
+            homes: Homes::of(&site.scenario, site.start),
             proxies: Proxies::new(Arc::new(clock), site.epoch),
         }),
         files: Rc::default(),

@@ -22,6 +22,7 @@ pub mod consumers;
 pub mod control_plane;
 pub mod deployment;
 pub mod files;
+pub mod homes;
 pub mod kubelets;
 pub mod machines;
 pub mod metrics_server;

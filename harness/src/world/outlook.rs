@@ -19,6 +19,7 @@ use mocks::script::Script;
 use mocks::tls::{self, ClientAuth};
 use seam::{BoxListener, BoxStream, InTheWay, LookupError, Network, Tasks, Timestamp, WallClock};
 
+use super::homes::Homes;
 use super::names::Names;
 use crate::engine::path::Barrier;
 use crate::engine::terrain::Terrain;
@@ -91,8 +92,25 @@ pub struct Surroundings {
     pub terrain: Rc<Terrain>,
     /// Kubelets' ports.
     pub doors: Rc<Doors>,
+    /// Machines that change their addresses.
+    pub homes: Homes,
     /// Proxies on the way.
     pub proxies: Proxies,
+}
+
+impl Surroundings {
+    /// The address that the engine knows of the machine at `address`; for ever
+    /// pending where there is none, as what is sent there gets lost.
+    async fn home(&self, address: SocketAddr) -> SocketAddr {
+        let Some((machine, fault)) = self.homes.find(address) else {
+            return address;
+        };
+        self.terrain.paths.count(fault);
+        match machine {
+            Some(machine) => machine,
+            None => std::future::pending().await,
+        }
+    }
 }
 
 /// The network as one machine sees it.
@@ -118,7 +136,7 @@ impl Network for Outlook {
             {
                 return surroundings.proxies.meet(barrier, address).await;
             }
-            let reached = terrain.machine(ip, address).await?;
+            let reached = surroundings.home(terrain.machine(ip, address).await?).await;
             // A machine with addresses of one family has no route to the other.
             if reached.is_ipv4() != ip.is_ipv4() {
                 return Err(io::ErrorKind::NetworkUnreachable.into());

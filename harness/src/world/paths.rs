@@ -8,7 +8,11 @@ use super::addresses::Addresses;
 use crate::brief;
 use crate::engine::path::{Ends, ResolvedRule};
 use crate::faults;
-use crate::scenario::model::{Direction, Party, PathEffect, PathRule, Scenario, Timeline};
+use crate::scenario::model::{Direction, Node, Party, PathEffect, PathRule, Scenario, Timeline};
+
+/// How long it takes to get another address: as long as it must for what the
+/// kubelet's end sends to get lost, on every engine.
+const REMOVAL: Duration = Duration::from_millis(2);
 
 /// The scenario's rules with their parties as sets of addresses. A machine
 /// that is down is a rule too: nothing reaches it, and nothing comes from it.
@@ -22,6 +26,7 @@ pub fn resolve(scenario: &Scenario, addresses: &Addresses) -> Timeline<Vec<Resol
     let mut times: Vec<Duration> = scenario.network.0.iter().map(|(at, _)| *at).collect();
     for node in &scenario.nodes {
         times.extend(node.up.changes());
+        times.extend(node.ips.changes().flat_map(|at| [at, at + REMOVAL]));
     }
     times.sort_unstable();
     times.dedup();
@@ -40,6 +45,7 @@ impl Resolver<'_> {
         let rules = self.scenario.network.at(at).iter();
         let mut resolved: Vec<_> = rules.map(|rule| self.rule(rule)).collect();
         resolved.extend(self.machines_down(at));
+        resolved.extend(self.machines_moving(at));
         resolved
     }
 
@@ -66,8 +72,24 @@ impl Resolver<'_> {
             group.insert(node.ip);
             group.extend(self.pods_on(index));
         }
-        down.into_iter().map(|(group, ips)| ResolvedRule {
-            name: self.name(&faults::machine(group)),
+        let down = down.into_iter();
+        down.map(|(group, ips)| self.cut_off(&faults::machine(group), ips))
+    }
+
+    /// A machine that gets another address is deaf and dumb for an instant, so
+    /// that what was connected to the old one hangs.
+    fn machines_moving(&self, at: Duration) -> impl Iterator<Item = ResolvedRule> + '_ {
+        let is_moving = move |node: &&Node| {
+            let mut moves = node.ips.changes();
+            moves.any(|from| from <= at && at < from + REMOVAL)
+        };
+        let moving = self.scenario.nodes.iter().filter(is_moving);
+        moving.map(|node| self.cut_off(&faults::address(&node.group), BTreeSet::from([node.ip])))
+    }
+
+    fn cut_off(&self, name: &str, ips: BTreeSet<IpAddr>) -> ResolvedRule {
+        ResolvedRule {
+            name: self.name(name),
             // No rule touches the witness.
             from: Ends::AllBut(BTreeSet::from([self.addresses.witness])),
             to: Ends::Of(ips),
@@ -75,7 +97,7 @@ impl Resolver<'_> {
             stateful: false,
             port: None,
             effect: PathEffect::Drop,
-        })
+        }
     }
 
     /// Addresses of the pods that were placed on a node at first.

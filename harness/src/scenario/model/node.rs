@@ -34,8 +34,11 @@ pub struct Node {
     /// `status.addresses` in order, over time: type and value. Literal
     /// addresses of the simulated network, or names for the resolver.
     pub addresses: Timeline<Vec<(String, String)>>,
-    /// The machine's address on the simulated network.
+    /// The machine's address at the start, by which everything else of the run
+    /// knows it.
     pub ip: IpAddr,
+    /// The address at which it is found, over time.
+    pub ips: Timeline<IpAddr>,
     /// The machine's wall clock.
     pub clock: Clock,
     /// The kubelet's behaviour over time, as `plans` and the seed make it.
@@ -67,6 +70,12 @@ const MONITOR_GRACE: Duration = Duration::from_secs(50);
 const TOLERATION: Duration = Duration::from_secs(300);
 
 impl Node {
+    /// Whether the machine gets another address during the run.
+    #[must_use]
+    pub fn moves(&self) -> bool {
+        self.ips.changes().next().is_some()
+    }
+
     /// How often the Node object is deleted.
     #[must_use]
     pub fn departures(&self) -> usize {
