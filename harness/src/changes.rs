@@ -154,6 +154,17 @@ fn node_changes(node: &Node) -> Vec<Change> {
         pairs(&node.ready.0)
             .map(|(at, _, ready)| change(at, &node.name, format!("node Ready={ready}"))),
     );
+    changes.extend(pairs(&node.labels.0).map(|(at, _, labels)| {
+        let shown: Vec<String> = labels
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        let what = match shown.is_empty() {
+            true => "no labels".to_owned(),
+            false => format!("labels: {}", shown.join(", ")),
+        };
+        change(at, &node.name, what)
+    }));
     changes.extend(pairs(&node.taints.0).map(|(at, _, taints)| {
         let shown: Vec<String> = taints.iter().map(taint_words).collect();
         let what = match shown.is_empty() {

@@ -223,8 +223,6 @@ pub struct MetricsServer {
     pub strategy: Strategy,
     /// The PodDisruptionBudget of the pods, if there is one.
     pub budget: Option<Budget>,
-    /// Whether no two pods may share a node.
-    pub anti_affinity: bool,
     /// What refines single pods, by their number from 1: the whole settings.
     pub per_replica: BTreeMap<u32, MetricsServer>,
     /// What differs of the name server for this pod.

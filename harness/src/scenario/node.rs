@@ -31,7 +31,7 @@ pub(crate) static NODE: Shape = Shape::new(
     "A machine, its kubelet, its clock and what runs there.",
     &[
         Key::optional("count", COUNT, "3", "As many nodes, called after this one: `worker` becomes `worker-1`, `worker-2`, … An entry called `worker-2` beside it refines that one. Missing: one node.").fixed(WHOLE_RUN),
-        Key::optional("labels", LABELS, "{topology.kubernetes.io/zone: a}", "Labels of the Node object.").fixed(WHOLE_RUN),
+        Key::optional("labels", LABELS, "{topology.kubernetes.io/zone: a}", "Labels of the Node object."),
         Key::optional("joinsAt", DISTRIBUTION, "30s", "When the Node object appears; each node of a group draws for itself. Default: 0s, before the run. metrics-server's pod waits for its node.").fixed(A_TIME),
         Key::optional("joinEvery", Kind::Duration, "2s", "In a group, how much later than the one before each further node joins. Default: 0s.").fixed(A_TIME),
         Key::optional("leavesAt", DISTRIBUTION, "50s", "When the Node object is deleted. Missing: never.").fixed(A_TIME),

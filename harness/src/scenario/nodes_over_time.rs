@@ -37,6 +37,7 @@ fn node_over_time(
     let up = over_time(&versions, |decoded| decoded.up);
     let ready = over_time(&versions, |decoded| decoded.ready);
     let addresses = over_time(&versions, |decoded| decoded.addresses.clone());
+    let labels = over_time(&versions, |decoded| decoded.labels.clone());
     let ips = over_time(&versions, |decoded| decoded.ip);
     let plans = over_time(&versions, |decoded| decoded.plan.clone()).0;
     let pods: Vec<_> = versions
@@ -52,7 +53,7 @@ fn node_over_time(
     let mut node = model::Node {
         name: member.name.to_string(),
         group: member.group.to_string(),
-        labels: first.labels,
+        labels,
         there: Timeline::constant(true),
         presence: Presence {
             registered,

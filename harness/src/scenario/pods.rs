@@ -50,8 +50,7 @@ impl MetricsServer {
             && self.priority_class == before.priority_class
             && self.container_port == before.container_port
             && self.limits == before.limits
-            && self.start_cost == before.start_cost
-            && self.anti_affinity == before.anti_affinity;
+            && self.start_cost == before.start_cost;
         !same
     }
 }

@@ -88,8 +88,7 @@ pub(crate) static METRICS_SERVER: Shape = Shape::new(
             Kind::Word(&[("required", "no two pods share a node, by host name")]),
             "required",
             "Whether pods keep each other away from their nodes. Missing: they do not.",
-        )
-        .fixed("it belongs to the whole run"),
+        ),
         Key::optional(
             "priorityClassName",
             Kind::ObjectName,
@@ -307,11 +306,11 @@ pub(crate) fn metrics_server(
         nodes: nodes?.unwrap_or(usual),
         strategy: strategy?,
         budget: budget?,
-        anti_affinity: anti_affinity?,
         priority_class: priority_class?,
         placement: Placement {
             node_selector: node_selector?,
             tolerations: tolerations?,
+            anti_affinity: anti_affinity?,
         },
         per_replica: per_replica?,
         dns: DnsRefinement::default(),

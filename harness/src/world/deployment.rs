@@ -103,7 +103,6 @@ fn config(scenario: &Scenario, host: &Host) -> DeploymentConfig {
             .progress_deadline
             .unwrap_or(DEFAULT_PROGRESS_DEADLINE),
         budget: server.budget,
-        anti_affinity: server.anti_affinity,
         nodes,
         first_choice,
         bound_before: server.pod.created_at.is_zero(),

@@ -124,6 +124,7 @@ enum Step {
     Join,
     Ready(bool),
     Addresses,
+    Labels,
     Taints,
     Port,
     Leave,
@@ -147,6 +148,7 @@ fn steps(node: &Node) -> Vec<(Duration, Step)> {
     let ready = ready.0.into_iter().skip(1);
     steps.extend(ready.map(|(at, ready)| (at, Step::Ready(ready))));
     steps.extend(node.addresses.changes().map(|at| (at, Step::Addresses)));
+    steps.extend(node.labels.changes().map(|at| (at, Step::Labels)));
     steps.extend(node.taints.changes().map(|at| (at, Step::Taints)));
     let ports = node.kubelet.map(|kubelet| kubelet.port);
     steps.extend(ports.changes().map(|at| (at, Step::Port)));
@@ -199,6 +201,13 @@ impl Step {
                 if let Some(object) = store.get("nodes", None, &node.name) {
                     let addresses = node.addresses.at(at);
                     store.put("nodes", objects::with_node_addresses(&object, addresses));
+                }
+            }
+            Self::Labels => {
+                if let Some(object) = store.get("nodes", None, &node.name) {
+                    let before = node.labels.at(at.saturating_sub(INSTANT));
+                    let changed = objects::with_node_labels(&object, before, node.labels.at(at));
+                    store.put("nodes", changed);
                 }
             }
             Self::Taints => {
@@ -259,7 +268,7 @@ fn put_node(node: &Node, at: Duration, store: &Store, now: Timestamp) {
         "nodes",
         objects::node(&objects::Node {
             name: &node.name,
-            labels: &node.labels,
+            labels: node.labels.at(at),
             addresses: node.addresses.at(at),
             kubelet_port: node.kubelet.at(at).port,
             taints: node.taints.at(at),

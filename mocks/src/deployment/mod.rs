@@ -70,9 +70,6 @@ pub struct DeploymentConfig {
     pub progress_deadline: Duration,
     /// The PodDisruptionBudget, if there is one.
     pub budget: Option<Budget>,
-    /// Whether no two pods may share a node (`requiredDuringScheduling…` pod
-    /// anti-affinity on `kubernetes.io/hostname`).
-    pub anti_affinity: bool,
     /// All nodes. Pod number n prefers the n-th, then those that follow.
     pub nodes: Vec<String>,
     /// How many of [`DeploymentConfig::nodes`], from the first, the pods of

@@ -102,6 +102,10 @@ pub struct Placement {
     pub node_selector: Vec<(String, String)>,
     /// `spec.tolerations`, besides those that every pod is given.
     pub tolerations: Vec<Toleration>,
+    /// Whether no other pod of the Deployment may be on its node
+    /// (`requiredDuringScheduling…` pod anti-affinity on
+    /// `kubernetes.io/hostname`).
+    pub anti_affinity: bool,
 }
 
 /// Taints that the control plane itself sets; those of a node that is not Ready

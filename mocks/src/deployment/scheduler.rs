@@ -27,6 +27,7 @@ enum Refusal {
     Ports,
     Selector,
     Affinity,
+    OthersAffinity,
     Taint,
     Unschedulable,
 }
@@ -37,6 +38,7 @@ impl Refusal {
             Self::Ports => "node(s) didn't have free ports for the requested pod ports",
             Self::Selector => "node(s) didn't match Pod's node affinity/selector",
             Self::Affinity => "node(s) didn't match pod anti-affinity rules",
+            Self::OthersAffinity => "node(s) didn't satisfy existing pods anti-affinity rules",
             Self::Taint => "node(s) had untolerated taint(s)",
             Self::Unschedulable => "node(s) were unschedulable",
         }
@@ -44,7 +46,7 @@ impl Refusal {
 
     /// Whether another pod is in the way, which might have been preempted.
     fn is_another_pod(self) -> bool {
-        matches!(self, Self::Ports | Self::Affinity)
+        matches!(self, Self::Ports | Self::Affinity | Self::OthersAffinity)
     }
 }
 
@@ -149,7 +151,14 @@ impl Shared {
         if member.host_port.is_some() && here().any(|other| other.host_port == member.host_port) {
             return Some(Refusal::Ports);
         }
-        (self.config.anti_affinity && here().next().is_some()).then_some(Refusal::Affinity)
+        // It is enough that one of two keeps the other away. Source:
+        // `pkg/scheduler/framework/plugins/interpodaffinity/filtering.go`.
+        if member.placement.anti_affinity && here().next().is_some() {
+            return Some(Refusal::Affinity);
+        }
+        here()
+            .any(|other| other.placement.anti_affinity)
+            .then_some(Refusal::OthersAffinity)
     }
 }
 

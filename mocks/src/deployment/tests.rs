@@ -56,9 +56,26 @@ impl RunningContainer for IdleContainer {
     }
 }
 
-/// What each template's pods are like: seconds until Ready, or never; and
-/// whether they are in their node's network.
-type Template = (Option<u64>, bool);
+/// What each template's pods are like.
+#[derive(Clone, Copy)]
+struct Template {
+    /// Seconds until Ready; absent if never.
+    ready: Option<u64>,
+    /// Whether they are in their node's network.
+    host_network: bool,
+    /// Whether each wants a node without another.
+    apart: bool,
+}
+
+impl Template {
+    const fn after(seconds: u64) -> Self {
+        Self {
+            ready: Some(seconds),
+            host_network: false,
+            apart: false,
+        }
+    }
+}
 
 struct Templates {
     network: Rc<Pipes>,
@@ -71,11 +88,16 @@ struct Templates {
 impl PodFactory for Templates {
     fn template(&self, ordinal: u32, revision: u32) -> PodConfig {
         let ip: IpAddr = format!("10.42.0.{ordinal}").parse().expect("an address");
-        let (ready, host_network) = self.templates[revision as usize - 1];
+        let Template {
+            ready,
+            host_network,
+            apart,
+        } = self.templates[revision as usize - 1];
         let mut config = PodConfig::metrics_server("", ip, ip);
         config.recorded_as = Some(format!("metrics-server-{ordinal}"));
         config.restart_timing.jitter = false;
         config.host_network = host_network;
+        config.placement.anti_affinity = apart;
         config.image_pull = Duration::from_secs(ready.unwrap_or(1));
         if ready.is_none() {
             config.image_available = crate::script::Script::always(false);
@@ -124,7 +146,6 @@ impl World {
             strategy: Strategy::DEFAULT,
             progress_deadline: DEFAULT_PROGRESS_DEADLINE,
             budget: None,
-            anti_affinity: false,
             nodes: nodes.iter().map(|&node| node.to_owned()).collect(),
             first_choice: nodes.len(),
             bound_before: true,
@@ -213,13 +234,20 @@ fn rolling(max_unavailable: u32, max_surge: u32) -> Strategy {
     }
 }
 
-const SOON: Template = (Some(2), false);
-const NEVER: Template = (None, false);
+const SOON: Template = Template::after(2);
+const NEVER: Template = Template {
+    ready: None,
+    ..SOON
+};
+const APART: Template = Template {
+    apart: true,
+    ..SOON
+};
 
 #[test]
 fn the_old_pod_serves_until_the_new_one_is_ready() {
     paused(async {
-        let world = World::new(&["a"], &[SOON, (Some(20), false)], |config| {
+        let world = World::new(&["a"], &[SOON, Template::after(20)], |config| {
             config.strategy = rolling(0, 1);
         });
         world.until(10).await;
@@ -274,7 +302,7 @@ fn where_one_may_be_missing_the_old_pod_goes_at_once() {
 #[test]
 fn recreate_leaves_a_gap_as_long_as_the_new_pod_needs() {
     paused(async {
-        let world = World::new(&["a"], &[SOON, (Some(7), false)], |config| {
+        let world = World::new(&["a"], &[SOON, Template::after(7)], |config| {
             config.strategy = Strategy::Recreate;
         });
         world.until(10).await;
@@ -290,7 +318,10 @@ fn recreate_leaves_a_gap_as_long_as_the_new_pod_needs() {
 #[test]
 fn two_pods_on_one_node_cannot_have_its_port() {
     paused(async {
-        let host = (Some(2), true);
+        let host = Template {
+            host_network: true,
+            ..SOON
+        };
         let world = World::new(&["a"], &[host, host], |config| {
             config.strategy = rolling(0, 1);
         });
@@ -338,9 +369,8 @@ fn a_budget_that_never_lets_go_holds_a_drain_up_for_ever() {
 #[test]
 fn of_two_pods_one_moves_to_another_node_while_the_other_serves() {
     paused(async {
-        let world = World::new(&["a", "b", "c"], &[SOON], |config| {
+        let world = World::new(&["a", "b", "c"], &[APART], |config| {
             config.replicas = 2;
-            config.anti_affinity = true;
             config.budget = Some(Budget::MinAvailable(Amount::Count(1)));
         });
         world.until(10).await;

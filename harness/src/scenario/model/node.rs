@@ -18,8 +18,8 @@ pub struct Node {
     /// The key it was written under: `worker`, or its own name. Faults are
     /// named after it.
     pub group: String,
-    /// `metadata.labels`
-    pub labels: Vec<(String, String)>,
+    /// `metadata.labels`, over time.
+    pub labels: Timeline<Vec<(String, String)>>,
     /// Whether the Node object is there, over time.
     pub there: Timeline<bool>,
     /// What `there` is made of.

@@ -85,6 +85,26 @@ pub fn node(node: &Node<'_>) -> Value {
     with_node_ready(&object, node.ready, node.ready_since)
 }
 
+/// The same Node with the labels `after` in place of those `before`; others
+/// stay.
+#[must_use]
+pub fn with_node_labels(
+    node: &Value,
+    before: &[(String, String)],
+    after: &[(String, String)],
+) -> Value {
+    let mut node = node.clone();
+    if let Some(labels) = node["metadata"]["labels"].as_object_mut() {
+        labels.retain(|name, _| before.iter().all(|(gone, _)| gone != name));
+        labels.extend(
+            after
+                .iter()
+                .map(|(name, value)| (name.clone(), json!(value))),
+        );
+    }
+    node
+}
+
 /// The same Node with the taints `after` in place of those `before`; others
 /// stay.
 #[must_use]
