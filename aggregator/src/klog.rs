@@ -1,5 +1,6 @@
 //! Log lines as klog writes them.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
 
@@ -43,6 +44,9 @@ pub struct Line {
     pub file: &'static str,
     /// Everything after `] `.
     pub message: String,
+    /// The user agent of the request that it is about, where it is about one;
+    /// the line itself does not tell.
+    pub asked_by: Option<String>,
 }
 
 impl Line {
@@ -66,6 +70,7 @@ impl Line {
             severity,
             file,
             message: message.into(),
+            asked_by: None,
         }
     }
 
@@ -100,6 +105,7 @@ impl Line {
 pub struct Log {
     observer: Rc<dyn Observer>,
     verbosity: i64,
+    asked_by: Rc<RefCell<Option<String>>>,
 }
 
 impl Log {
@@ -108,12 +114,26 @@ impl Log {
         Self {
             observer,
             verbosity,
+            asked_by: Rc::default(),
         }
+    }
+
+    /// Does something that a request of this user agent asks for.
+    pub fn asked_by<T>(&self, user_agent: &str, work: impl FnOnce() -> T) -> T {
+        self.asked_by.replace(Some(user_agent.to_owned()));
+        let done = work();
+        self.asked_by.take();
+        done
+    }
+
+    fn log(&self, line: Line) {
+        let asked_by = self.asked_by.borrow().clone();
+        self.observer.log(&Line { asked_by, ..line });
     }
 
     /// Logs a line of severity `I` at `V(0)`.
     pub fn info(&self, file: &'static str, message: impl Into<String>) {
-        self.observer.log(&Line::info(file, message));
+        self.log(Line::info(file, message));
     }
 
     /// Logs a line of severity `I` at `V(level)`; the message is made only if
@@ -126,12 +146,12 @@ impl Log {
 
     /// Logs a line of severity `W`.
     pub fn warning(&self, file: &'static str, message: impl Into<String>) {
-        self.observer.log(&Line::warning(file, message));
+        self.log(Line::warning(file, message));
     }
 
     /// Logs a line of severity `E`.
     pub fn error(&self, file: &'static str, message: impl Into<String>) {
-        self.observer.log(&Line::error(file, message));
+        self.log(Line::error(file, message));
     }
 }
 

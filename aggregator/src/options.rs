@@ -173,6 +173,13 @@ pub fn usage(version: Version) -> String {
     flags::usage(version)
 }
 
+/// Whether a release has the flag `name`, which has no dashes.
+#[must_use]
+pub fn knows(name: &str, version: Version) -> bool {
+    let mut flags = flags::FLAGS.iter();
+    flags.any(|flag| flag.name == name && flag.exists_in(version))
+}
+
 /// Reads a command line without the program's name.
 ///
 /// # Errors

@@ -134,6 +134,7 @@ pub async fn run(args: &[String], environment: Environment) -> Exit {
                 severity: Severity::Fatal,
                 file,
                 message,
+                asked_by: None,
             });
             Exit {
                 code: 255,

@@ -122,6 +122,9 @@ impl Version {
     /// The last release of 0.9.
     pub const V0_9: Self = Self::new(9, 0);
 
+    /// The first release of 0.6.
+    pub(crate) const FIRST_0_6: Self = Self::new(6, 0);
+
     const fn new(minor: u8, patch: u8) -> Self {
         Self { minor, patch }
     }
@@ -291,6 +294,22 @@ impl Version {
     #[must_use]
     pub const fn names_failed_verification(self) -> bool {
         self.minor >= 7
+    }
+
+    /// Whether a client certificate that is not believed is named in the log, and
+    /// the line is a structured one.
+    ///
+    /// Source: lib: apiserver 1.21 `pkg/endpoints/filters/authentication.go`,
+    /// `pkg/authentication/request/x509/x509.go: certificateIdentifier`.
+    #[must_use]
+    pub const fn names_unverified_certificates(self) -> bool {
+        self.minor >= 5
+    }
+
+    /// Whether equal errors of several ways to authenticate are told once.
+    #[must_use]
+    pub const fn says_errors_once(self) -> bool {
+        self.minor >= 4
     }
 
     /// Why `/readyz` fails while the storage is not ready.

@@ -165,6 +165,17 @@ fn node_changes(node: &Node) -> Vec<Change> {
         };
         change(at, &node.name, what)
     }));
+    changes.extend(pairs(&node.allocatable.0).map(|(at, _, amounts)| {
+        let what = match amounts {
+            Some(amounts) => format!(
+                "allocatable: {}m CPU, {} MiB",
+                amounts.cpu_millis,
+                amounts.memory_bytes >> 20
+            ),
+            None => "everything allocatable".to_owned(),
+        };
+        change(at, &node.name, what)
+    }));
     changes.extend(pairs(&node.taints.0).map(|(at, _, taints)| {
         let shown: Vec<String> = taints.iter().map(taint_words).collect();
         let what = match shown.is_empty() {

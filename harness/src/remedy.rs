@@ -5,6 +5,7 @@
 //! and run with the same seed. What is reported is what that run showed, so a
 //! change that is often recommended and does not help is shown not to.
 
+use aggregator::version::RequestTimeoutRule;
 use reports::explanation::{Cause, Remedy};
 use reports::judgement::{RunJudgement, judge};
 use reports::verdict::Verdict;
@@ -207,6 +208,21 @@ fn candidates_against(scenario: &Scenario, cause: &Cause) -> Vec<Candidate> {
         let layer = format!("nodes: {{{node}: {{clock: null}}}}");
         return vec![Candidate::new(format!("without {name}"), layer)];
     }
+    if let Some(node) = name
+        .strip_prefix("nodes.")
+        .and_then(|rest| rest.strip_suffix(".addresses"))
+    {
+        let layer = format!("nodes: {{{node}: {{addresses: null}}}}");
+        let mut found = vec![Candidate::new(format!("without {name}"), layer)];
+        found.extend(against_kubelet(scenario, what));
+        return found;
+    }
+    if name.starts_with("nodes.") && name.ends_with(".taints") {
+        return vec![tolerant()];
+    }
+    if name.starts_with("nodes.") && name.ends_with(".allocatable") {
+        return vec![modest()];
+    }
     match name {
         "--kubelet-preferred-address-types" => against_kubelet(scenario, what),
         "--kubelet-port" => vec![Candidate::without_arg("--kubelet-port")],
@@ -216,6 +232,16 @@ fn candidates_against(scenario: &Scenario, cause: &Cause) -> Vec<Candidate> {
             found
         }
         "--metric-resolution" => slower_or_faster(scenario),
+        "pod" => {
+            let key = match what.starts_with("ErrImagePull") {
+                true => "imageAvailableAfter",
+                false => "networkAvailableAfter",
+            };
+            vec![Candidate::container("pod", &format!("{{{key}: 0s}}"))]
+        }
+        "tolerations" => vec![tolerant()],
+        "resources" => vec![modest()],
+        "nodeSelector" | "podAntiAffinity" => vec![Candidate::container(name, "null")],
         "args" => against_arguments(what),
         "apiServer" => vec![Candidate::new(
             "apiServer: {state: Up, latency: 5ms}",
@@ -226,10 +252,7 @@ fn candidates_against(scenario: &Scenario, cause: &Cause) -> Vec<Candidate> {
                 "aggregation: {insecureSkipTLSVerify: true}",
                 "aggregation: {insecureSkipTLSVerify: true}",
             ),
-            Candidate::new(
-                "aggregation: {registeredAt: 0s}",
-                "aggregation: {registeredAt: 0s}",
-            ),
+            registered(&cause.governed_by.value),
         ],
         "rbac" | "authentication" => vec![Candidate::new(
             format!("without {name}"),
@@ -240,6 +263,27 @@ fn candidates_against(scenario: &Scenario, cause: &Cause) -> Vec<Candidate> {
         _ if name.starts_with("startupProbe") => against_probe("startupProbe"),
         _ => Vec::new(),
     }
+}
+
+fn tolerant() -> Candidate {
+    Candidate::container("tolerations", "[{operator: Exists}]")
+}
+
+fn modest() -> Candidate {
+    Candidate::container("resources", "{requests: {cpu: 1m, memory: 1Mi}}")
+}
+
+/// The APIService is there from the beginning, in words that fit what is `said`
+/// of the aggregation layer.
+fn registered(said: &str) -> Candidate {
+    if said.contains("registered: false") {
+        return Candidate::new(
+            "aggregation: {registered: true}",
+            "aggregation: {registered: true, registeredAt: null, deletedAt: null}",
+        );
+    }
+    let words = "aggregation: {registeredAt: 0s}";
+    Candidate::new(words, words)
 }
 
 fn against_rule(scenario: &Scenario, name: &str) -> Vec<Candidate> {
@@ -269,7 +313,12 @@ fn against_kubelet(scenario: &Scenario, what: &str) -> Vec<Candidate> {
             "--kubelet-preferred-address-types=Hostname",
         ));
     }
-    if says(&["no such host", "server misbehaving", "lookup "]) {
+    if says(&[
+        "no such host",
+        "server misbehaving",
+        "lookup ",
+        "matched types",
+    ]) {
         found.push(Candidate::args(
             "--kubelet-preferred-address-types=InternalIP",
         ));
@@ -287,9 +336,13 @@ fn against_kubelet(scenario: &Scenario, what: &str) -> Vec<Candidate> {
         ));
     }
     if says(&["deadline exceeded", "timeout", "answered after"]) {
-        found.push(Candidate::args(
-            "--metric-resolution=30s --kubelet-request-timeout=25s",
-        ));
+        let longer = match scenario.metrics_server.version.request_timeout_rule() {
+            RequestTimeoutRule::NineTenthsOfResolution => "--metric-resolution=30s",
+            RequestTimeoutRule::Flag { .. } => {
+                "--metric-resolution=30s --kubelet-request-timeout=25s"
+            }
+        };
+        found.push(Candidate::args(longer));
         found.push(Candidate::kubelets(
             scenario,
             "{state: Open, latency: 30ms}",
@@ -326,6 +379,11 @@ fn against_arguments(what: &str) -> Vec<Candidate> {
     if let Some((_, both)) = what.split_once("cannot use both ") {
         let flags = both.split(" and ").map(str::trim);
         return flags.map(Candidate::without_arg).collect();
+    }
+    if what.contains("status: \"400") {
+        return vec![Candidate::without_arg(
+            "--deprecated-kubelet-completely-insecure",
+        )];
     }
     if what.contains("address already in use") {
         return vec![Candidate::args("--secure-port=4443")];

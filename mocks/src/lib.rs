@@ -41,6 +41,7 @@ pub mod kubelet;
 pub mod load;
 pub mod pki;
 pub mod pod;
+mod quantity;
 pub mod script;
 pub mod store;
 pub mod tls;

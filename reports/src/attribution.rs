@@ -22,6 +22,7 @@
 //! reached leaves the rest of the time to the stage that was waited for.
 
 mod blame;
+mod waiting;
 mod words;
 
 use std::collections::BTreeSet;
@@ -90,8 +91,9 @@ enum Cause<'t> {
     /// A process of another pod had started before that of the pod that was
     /// Ready first.
     OtherPod,
-    /// The container never started.
-    Container,
+    /// The container never started: reason and message of the Event that says
+    /// what it waits for.
+    Container(Option<(&'t str, &'t str)>),
     /// Process start up to the bound port.
     Start,
     /// The bound port up to the first scrape.
@@ -194,7 +196,7 @@ fn excess(case: &Case, intervals: &[(Cause<'_>, u64)]) -> Vec<u64> {
         Cause::OtherPod => 0,
         Cause::Attempt { .. }
         | Cause::Restart
-        | Cause::Container
+        | Cause::Container(_)
         | Cause::Kubelets(..)
         | Cause::Unusable(..)
         | Cause::ProbeFailures(_) => *ns,
@@ -313,7 +315,7 @@ impl<'t> Walk<'t> {
     /// Books the lives that ended, then the last.
     fn lives(&mut self, lives: &[Life<'t>]) {
         let Some((last, earlier)) = lives.split_last() else {
-            return self.rest(Cause::Container);
+            return self.rest(Cause::Container(waiting::waiting(self.trace)));
         };
         for (life, next) in earlier.iter().zip(&lives[1..]) {
             self.ended(life, next.started);

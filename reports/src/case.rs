@@ -264,6 +264,18 @@ pub mod setting {
     pub const ACTIONS: &str = "actions";
     /// What the process takes up, and how much it may.
     pub const MEMORY: &str = "memory";
+    /// What the pod waits for before its container starts.
+    pub const POD: &str = "pod";
+    /// What the pod requests of its node.
+    pub const RESOURCES: &str = "resources";
+    /// Which taints it tolerates.
+    pub const TOLERATIONS: &str = "tolerations";
+    /// Which labels its node must have.
+    pub const NODE_SELECTOR: &str = "nodeSelector";
+    /// Whether it shares its node with others of its kind.
+    pub const ANTI_AFFINITY: &str = "podAntiAffinity";
+    /// Whether it is in the network of its node.
+    pub const HOST_NETWORK: &str = "hostNetwork";
     /// The list of nodes.
     pub const NODES: &str = "nodes";
 
@@ -277,6 +289,12 @@ pub mod setting {
     #[must_use]
     pub fn clock(node: &str) -> String {
         format!("nodes.{node}.clock")
+    }
+
+    /// What the Node object of `node` says of its addresses.
+    #[must_use]
+    pub fn addresses(node: &str) -> String {
+        format!("nodes.{node}.addresses")
     }
 
     /// The network rule of this name.
@@ -305,6 +323,16 @@ impl Case {
         self.consumers
             .get(observer)
             .map_or(observer, String::as_str)
+    }
+
+    /// Whether nodes are dialled by names in the first place.
+    #[must_use]
+    pub fn dials_names(&self) -> bool {
+        let types = self.setting(setting::ADDRESS_TYPES).value;
+        let types = types.trim_start_matches('[');
+        ["Hostname", "InternalDNS", "ExternalDNS"]
+            .iter()
+            .any(|named| types.starts_with(named))
     }
 
     /// The first of these settings that the scenario says something of itself.

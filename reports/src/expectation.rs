@@ -27,7 +27,7 @@ use crate::case::Case;
 use crate::explanation::Explanation;
 use crate::milestone::{Milestone, Milestones, milestones, origin_ns};
 use crate::replica::{alone, restarts};
-use crate::trace::Trace;
+use crate::trace::{Event, Trace};
 use crate::units::{counted, duration};
 use crate::verdict::{Verdict, verdict};
 
@@ -198,6 +198,22 @@ pub struct Evidence<'a> {
     pub observed_ns: u64,
 }
 
+/// What there is to say of pods that were not there.
+const NO_POD: &str = "there was no pod";
+
+impl Evidence<'_> {
+    /// Whether there was something that could become Ready, or be restarted.
+    fn had_a_pod(&self) -> bool {
+        let mut records = self.trace.records.iter();
+        records.any(|record| {
+            matches!(
+                record.event,
+                Event::PodCreated | Event::ReplicaCreated { .. } | Event::ProcessStarted { .. }
+            )
+        })
+    }
+}
+
 /// Holds one claim against what happened.
 #[must_use]
 pub fn evaluate(expectation: &Expectation, evidence: &Evidence<'_>) -> ExpectationResult {
@@ -313,9 +329,7 @@ fn weigh_no_milestone(name: &str, evidence: &Evidence<'_>) -> Weighed {
     };
     match evidence.milestones.at(milestone) {
         Some(at) => Weighed::holds(subject, false, duration(at), want),
-        None if evidence.restarts.is_none() && milestone != Milestone::ProcessStarted => {
-            Weighed::inconclusive(subject, "the container never started".to_owned(), want)
-        }
+        None if !evidence.had_a_pod() => Weighed::inconclusive(subject, NO_POD.to_owned(), want),
         None => {
             let got = format!("never, in {}", duration(evidence.observed_ns));
             Weighed::holds(subject, true, got, want)
@@ -326,11 +340,13 @@ fn weigh_no_milestone(name: &str, evidence: &Evidence<'_>) -> Weighed {
 fn weigh_restarts(bounds: Bounds, evidence: &Evidence<'_>) -> Weighed {
     let show = |count| counted(count, "restart");
     let (subject, want) = ("restarts".to_owned(), bounds.want(show));
-    match evidence.restarts {
-        Some(got) => Weighed::holds(subject, bounds.hold(got), show(got), want)
-            .by(bounds.missed_by(got, |count| count.to_string())),
-        None => Weighed::inconclusive(subject, "the container never started".to_owned(), want),
+    if !evidence.had_a_pod() {
+        return Weighed::inconclusive(subject, NO_POD.to_owned(), want);
     }
+    // A container that waits to be started has not been restarted.
+    let got = evidence.restarts.unwrap_or(0);
+    Weighed::holds(subject, bounds.hold(got), show(got), want)
+        .by(bounds.missed_by(got, |count| count.to_string()))
 }
 
 fn weigh_cause(

@@ -13,12 +13,14 @@ use super::configuration::Configuration;
 use super::request_header;
 use super::review::Reviewer;
 use crate::transport::x509;
+use crate::version::Version;
 
 /// Tokens remembered at a time.
 const MAX_TOKENS: usize = 4096;
 
 /// Finds out who sent a request.
 pub struct Authenticator {
+    version: Version,
     configuration: Rc<Configuration>,
     reviewer: Option<Reviewer>,
     token_ttl: Duration,
@@ -29,11 +31,13 @@ impl Authenticator {
     /// An authenticator that asks `reviewer` about tokens, if there is one.
     #[must_use]
     pub fn new(
+        version: Version,
         configuration: Rc<Configuration>,
         reviewer: Option<Reviewer>,
         token_ttl: Duration,
     ) -> Self {
         Self {
+            version,
             configuration,
             reviewer,
             token_ttl,
@@ -71,7 +75,11 @@ impl Authenticator {
             Ok(None) => {}
             Err(error) => errors.push(error),
         }
-        errors.dedup();
+        // Source: apimachinery `pkg/util/errors/errors.go (aggregate).Error`;
+        // up to 1.15 it says again what it has said.
+        if self.version.says_errors_once() {
+            errors.dedup();
+        }
         match errors.as_slice() {
             [] => Ok(User::anonymous()),
             [error] => Err(error.clone()),
@@ -87,7 +95,7 @@ impl Authenticator {
         let Some(bundle) = self.configuration.request_header_ca() else {
             return Ok(None);
         };
-        bundle.verify(chain)?;
+        bundle.verify(chain).map_err(|error| error.text)?;
         let names = self.configuration.headers();
         let (common_name, _) = subject(chain)?;
         request_header::check_proxy(&common_name, &names)?;
@@ -100,7 +108,11 @@ impl Authenticator {
         let Some(bundle) = self.configuration.client_ca() else {
             return Ok(None);
         };
-        bundle.verify(chain)?;
+        let names_it = self.version.names_unverified_certificates();
+        bundle.verify(chain).map_err(|error| match names_it {
+            true => error.named(),
+            false => error.text,
+        })?;
         let (name, groups) = subject(chain)?;
         Ok((!name.is_empty()).then(|| User {
             name,

@@ -53,6 +53,39 @@ struct Verified {
     valid: x509::Validity,
 }
 
+/// Why a chain is not believed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unverified {
+    /// Go's text.
+    pub text: String,
+    /// Of the certificate that it is about; empty if that cannot be read.
+    identity: String,
+}
+
+impl Unverified {
+    fn unnamed(text: &str) -> Self {
+        Self {
+            text: text.to_owned(),
+            identity: String::new(),
+        }
+    }
+
+    /// The text with the certificate's identity.
+    ///
+    /// Source: lib: apiserver `pkg/authentication/request/x509/x509.go:
+    /// (*Authenticator).AuthenticateRequest`.
+    #[must_use]
+    pub fn named(self) -> String {
+        match self.identity.is_empty() {
+            true => self.text,
+            false => format!(
+                "verifying certificate {} failed: {}",
+                self.identity, self.text
+            ),
+        }
+    }
+}
+
 impl Bundle {
     /// Reads a bundle; `None` if there is no certificate in it.
     #[must_use]
@@ -77,16 +110,16 @@ impl Bundle {
     ///
     /// # Errors
     ///
-    /// Go's text, with the certificate's identity.
-    pub fn verify(&self, chain: &[CertificateDer<'static>]) -> Result<(), String> {
+    /// Go's text, and which certificate it is about.
+    pub fn verify(&self, chain: &[CertificateDer<'static>]) -> Result<(), Unverified> {
         let Some((leaf, intermediates)) = chain.split_first() else {
-            return Err("x509: malformed certificate".to_owned());
+            return Err(Unverified::unnamed("x509: malformed certificate"));
         };
         let now = self.tls.clock().now();
         if self.is_known(chain, now) {
             return Ok(());
         }
-        let certificate = x509::parse(leaf).map_err(|error| error.0)?;
+        let certificate = x509::parse(leaf).map_err(|error| Unverified::unnamed(&error.0))?;
         let verdict = x509::check_validity(&certificate, now).and_then(|()| {
             self.authorities
                 .verify_chain(leaf, &certificate, intermediates, now, |_| {
@@ -95,11 +128,9 @@ impl Bundle {
                         .map(|_| ())
                 })
         });
-        verdict.map_err(|X509Error(text)| {
-            format!(
-                "verifying certificate {} failed: {text}",
-                x509::identity(&certificate)
-            )
+        verdict.map_err(|X509Error(text)| Unverified {
+            text,
+            identity: x509::identity(&certificate).to_string(),
         })?;
         self.remember(chain);
         Ok(())

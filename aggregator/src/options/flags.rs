@@ -94,10 +94,19 @@ const fn until(minor: u8, flag: Flag) -> Flag {
     }
 }
 
+/// One of klog's own, which 0.6.0 lost by mistake and 0.7.0 for good.
+///
+/// Source: release notes of metrics-server v0.6.1; `k8s.io/component-base`
+/// 1.26.
+const fn klog(flag: Flag) -> Flag {
+    until(6, flag)
+}
+
 impl Flag {
     /// Whether a release has it.
-    pub(super) const fn exists_in(&self, version: Version) -> bool {
-        self.minors.0 <= version.minor() && version.minor() <= self.minors.1
+    pub(super) fn exists_in(&self, version: Version) -> bool {
+        let is_there = self.minors.0 <= version.minor() && version.minor() <= self.minors.1;
+        is_there && !(self.minors == (0, 6) && version == Version::FIRST_0_6)
     }
 
     /// Its default in a release.
@@ -143,13 +152,13 @@ pub(super) const FLAGS: &[Flag] = &[
     flag(METRICS_SERVER, "version", Bool, "false", Applied, "Print the version and exit."),
     flag(KUBELET, "deprecated-kubelet-completely-insecure", Bool, "false", Applied, "Speak plain HTTP to kubelets, without credentials."),
     flag(KUBELET, "kubelet-certificate-authority", Text, "", Applied, "Authorities that sign kubelets' serving certificates."),
-    flag(KUBELET, "kubelet-client-certificate", Text, "", Applied, "Client certificate to present to kubelets."),
-    flag(KUBELET, "kubelet-client-key", Text, "", Applied, "Key of the client certificate."),
+    since(4, flag(KUBELET, "kubelet-client-certificate", Text, "", Applied, "Client certificate to present to kubelets.")),
+    since(4, flag(KUBELET, "kubelet-client-key", Text, "", Applied, "Key of the client certificate.")),
     flag(KUBELET, "kubelet-insecure-tls", Bool, "false", Applied, "Do not verify kubelets' serving certificates."),
     flag(KUBELET, "kubelet-port", Int, "10250", Applied, "Port of the kubelets."),
     flag(KUBELET, "kubelet-preferred-address-types", Strings, "Hostname,InternalDNS,InternalIP,ExternalDNS,ExternalIP", Applied, "Types of node address to use, the first that a node has."),
     since(7, flag(KUBELET, "kubelet-request-timeout", Duration, "10s", Applied, "Time that a kubelet may take to answer.")),
-    flag(KUBELET, "kubelet-use-node-status-port", Bool, "false", Applied, "Use the port in the node's status, if it has one."),
+    since(4, flag(KUBELET, "kubelet-use-node-status-port", Bool, "false", Applied, "Use the port in the node's status, if it has one.")),
     short('l', flag(KUBELET, "node-selector", Text, "", Applied, "Label selector of the nodes to scrape.")),
     flag(SERVING, "bind-address", Ip, "0.0.0.0", Applied, "Address to serve on."),
     flag(SERVING, "cert-dir", Text, "apiserver.local.config/certificates", Applied, "Where the serving certificate is, or is put if generated."),
@@ -215,16 +224,16 @@ pub(super) const FLAGS: &[Flag] = &[
     flag(FEATURES, "debug-socket-path", Text, "", Inert, "No effect."),
     flag(FEATURES, "enable-priority-and-fairness", Bool, "true", Inert, "No effect."),
     flag(FEATURES, "profiling", Bool, "true", Inert, "No effect."),
-    until(5, flag(LOGGING, "add_dir_header", Bool, "false", Inert, "Name the directory of the source file in log lines.")),
-    until(5, flag(LOGGING, "alsologtostderr", Bool, "false", Inert, "Log to standard error as well as to files.")),
-    until(5, flag(LOGGING, "log_backtrace_at", Text, ":0", Inert, "Source line that logs a stack trace.")),
-    until(5, flag(LOGGING, "log_dir", Text, "", Unsupported, "Directory of log files.")),
-    until(5, flag(LOGGING, "log_file", Text, "", Unsupported, "Log file.")),
-    until(5, flag(LOGGING, "log_file_max_size", Int, "1800", Inert, "Megabytes per log file.")),
-    until(5, flag(LOGGING, "logtostderr", Bool, "true", Inert, "Log to standard error instead of files.")),
-    until(5, flag(LOGGING, "skip_headers", Bool, "false", Unsupported, "Log messages without their heads.")),
-    until(5, flag(LOGGING, "skip_log_headers", Bool, "false", Inert, "Begin log files without a head.")),
-    until(5, flag(LOGGING, "stderrthreshold", Text, "2", Inert, "Severity from which on lines go to standard error besides files.")),
+    klog(flag(LOGGING, "add_dir_header", Bool, "false", Inert, "Name the directory of the source file in log lines.")),
+    klog(flag(LOGGING, "alsologtostderr", Bool, "false", Inert, "Log to standard error as well as to files.")),
+    klog(flag(LOGGING, "log_backtrace_at", Text, ":0", Inert, "Source line that logs a stack trace.")),
+    klog(flag(LOGGING, "log_dir", Text, "", Unsupported, "Directory of log files.")),
+    klog(flag(LOGGING, "log_file", Text, "", Unsupported, "Log file.")),
+    klog(flag(LOGGING, "log_file_max_size", Int, "1800", Inert, "Megabytes per log file.")),
+    klog(flag(LOGGING, "logtostderr", Bool, "true", Inert, "Log to standard error instead of files.")),
+    klog(flag(LOGGING, "skip_headers", Bool, "false", Unsupported, "Log messages without their heads.")),
+    klog(flag(LOGGING, "skip_log_headers", Bool, "false", Inert, "Begin log files without a head.")),
+    klog(flag(LOGGING, "stderrthreshold", Text, "2", Inert, "Severity from which on lines go to standard error besides files.")),
     flag(LOGGING, "log-flush-frequency", Duration, "5s", Inert, "Time between log flushes."),
     flag(LOGGING, "log-json-info-buffer-size", Text, "0", Inert, "Bytes of JSON log to hold back."),
     flag(LOGGING, "log-json-split-stream", Bool, "false", Inert, "Write JSON errors to standard error and the rest to standard output."),

@@ -44,8 +44,8 @@ impl Options {
                 self.metric_resolution, self.kubelet.request_timeout
             ));
         }
-        if self.logging_format != "text" {
-            // DIFFERENCE: the Go program also writes JSON.
+        // DIFFERENCE: with `json` the lines are still written as text.
+        if !["text", "json"].contains(&&*self.logging_format) {
             errors.push(format!(
                 "format: Invalid value: {}: Unsupported log format",
                 Quoted(&self.logging_format)
@@ -361,10 +361,14 @@ mod tests {
         assert_eq!(paths("0.4.4"), Ok(vec!["/healthz".to_owned()]));
         assert_eq!(paths("0.5.0").map(|paths| paths.len()), Ok(3));
         assert!(of("--logtostderr --stderrthreshold=0", "0.3.6").is_ok());
-        assert_eq!(
-            of("--logtostderr", "0.6.1"),
-            Err("unknown flag: --logtostderr".to_owned())
-        );
+        let unknown = |flag: &str| Err(format!("unknown flag: {flag}"));
+        assert_eq!(of("--logtostderr", "0.6.0"), unknown("--logtostderr"));
+        assert!(of("--logtostderr", "0.6.1").is_ok());
+        assert_eq!(of("--logtostderr", "0.7.0"), unknown("--logtostderr"));
+        let port = "--kubelet-use-node-status-port";
+        assert_eq!(of(port, "0.3.7"), unknown(port));
+        assert!(of(port, "0.4.0").is_ok());
+        assert!(of("--logging-format=json", "0.8.1").is_ok());
         assert!(of("--metric-resolution=5s", "0.3.6").is_ok());
         assert_eq!(
             of("--metric-resolution=0s", "0.3.6"),

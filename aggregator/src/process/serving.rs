@@ -57,6 +57,7 @@ impl Process {
             cluster,
             selector,
             authenticator: Authenticator::new(
+                *version,
                 Rc::clone(configuration),
                 Some(reviewer(&clients.authentication, "authenticator-jitter")),
                 options.authentication.token_cache_ttl.to_std(),

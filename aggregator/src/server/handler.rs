@@ -60,10 +60,13 @@ impl Server {
         {
             Ok(user) => user,
             Err(error) => {
-                let message = format!(
-                    "\"Unable to authenticate the request\" err={}",
-                    Quoted(&error)
-                );
+                let message = match self.version.names_unverified_certificates() {
+                    true => {
+                        let error = Quoted(&error);
+                        format!("\"Unable to authenticate the request\" err={error}")
+                    }
+                    false => format!("Unable to authenticate the request due to an error: {error}"),
+                };
                 self.log.error("authentication.go:75", message);
                 return status::unauthorized(request);
             }
@@ -77,7 +80,10 @@ impl Server {
         let path = unescape(request.path).unwrap_or(Cow::Borrowed(request.path));
         let asked = Question::of(request.method, &path, request.query);
         match self.authorizer.authorize(&user, &asked).await {
-            Decision::Allow => self.respond(&path, request),
+            Decision::Allow => {
+                let respond = || self.respond(&path, request);
+                self.log.asked_by(request.user_agent.unwrap_or(""), respond)
+            }
             Decision::Deny(reason) => {
                 status::forbidden(request, &user.name, &asked.attributes(), &reason)
             }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 use std::time::Duration;
 
-use mocks::deployment::placement::Taint;
+use mocks::deployment::placement::{Amounts, Taint};
 
 use super::clock::{CLOCK, clock};
 use super::code::Code;
@@ -15,13 +15,14 @@ use super::kubelet::{KUBELET, Owner, plan};
 use super::model::{Clock, Distribution, KubeletPlan, Presence, Timeline};
 use super::node_pods::{LABELS, PODS, Placed, brought, labels, pods};
 use super::placement::{TAINTS, taints};
+use super::resources::{AMOUNTS, allocatable};
 use super::scalars::DISTRIBUTION;
 use super::shape::{Key, Kind, Shape};
 use super::tree::Node as Tree;
 use super::values::show_duration;
 
 /// What to do instead of changing a node's other settings during the run.
-const WHOLE_RUN: &str = "set it on the node for the whole run; `kubelet`, `clock`, `machine`, `registered`, `taints`, `addresses`, `ready` and `pods` can change";
+const WHOLE_RUN: &str = "set it on the node for the whole run; `kubelet`, `clock`, `machine`, `registered`, `labels`, `taints`, `allocatable`, `ip`, `addresses`, `ready` and `pods` can change";
 
 /// What to do instead of changing when a node is there.
 const A_TIME: &str = "it is a time already: set it on the node, or change `registered`";
@@ -39,6 +40,7 @@ pub(crate) static NODE: Shape = Shape::new(
         Key::optional("registered", Kind::Boolean, "false", "Whether its Node object is there: in a change, the node joins or leaves. Missing: as `joinsAt` and `leavesAt` say."),
         Key::optional("machine", Kind::Word(&[("Up", "it runs"), ("Down", "it is gone with what runs there: packets to it vanish; its Node is not Ready 50s later, and 5m after that its pods are replaced elsewhere")]), "Down", "Whether the machine itself is there. One that comes back starts its kubelet anew. Default: `Up`."),
         Key::optional("taints", TAINTS, "[{key: node-role.kubernetes.io/control-plane, effect: NoSchedule}]", "Taints of the Node, besides those that say how it is. Default: none."),
+        Key::optional("allocatable", Kind::Mapping(&AMOUNTS), "{cpu: 80m}", "What pods may request on it together (`status.allocatable`); only those of metrics-server do. Default: 4 cores and 16Gi."),
         Key::given("ready", Kind::Boolean, "false", "The node's condition Ready."),
         Key::optional("ip", Kind::Ip, "10.0.0.77", "The machine's address. Missing: the first address of `addresses` that is one, else one of 10.0.0.0/16. A new one cuts what is connected to the old one, at which nobody is found any more; what `addresses` lists explicitly stays until it changes too."),
         Key::optional("addresses", Kind::List(&Kind::Mapping(&ADDRESS)), "[{type: InternalIP, address: 10.0.0.7}, {type: Hostname, address: node-1}]", "`status.addresses` of the Node object, in order. Missing: the machine's address as InternalIP, the node's name as Hostname."),
@@ -96,6 +98,8 @@ pub(crate) struct Decoded {
     pub(crate) presence: Presence,
     pub(crate) registered: Option<bool>,
     pub(crate) taints: Vec<Taint>,
+    /// As in its Node object by itself if absent.
+    pub(crate) allocatable: Option<Amounts>,
     pub(crate) up: bool,
     pub(crate) ready: bool,
     pub(crate) addresses: Addresses,
@@ -142,6 +146,7 @@ pub(crate) fn node(
     let up = object.or(decoder, "machine", true, |decoder, item| {
         decoder.word(item, &[("Up", true), ("Down", false)])
     });
+    let allocatable = object.optional(decoder, "allocatable", allocatable);
     let ready = object.required(decoder, "ready", Decoder::boolean);
     let (addresses, ip) = addresses(decoder, &mut object, reading);
     let clock = object.or(decoder, "clock", Clock::default(), |decoder, item| {
@@ -172,6 +177,7 @@ pub(crate) fn node(
         presence: presence?,
         registered: registered?,
         taints: taints?,
+        allocatable: allocatable?,
         up: up?,
         ready: ready?,
         addresses: addresses?,

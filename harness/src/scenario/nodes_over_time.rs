@@ -38,6 +38,7 @@ fn node_over_time(
     let ready = over_time(&versions, |decoded| decoded.ready);
     let addresses = over_time(&versions, |decoded| decoded.addresses.clone());
     let labels = over_time(&versions, |decoded| decoded.labels.clone());
+    let allocatable = over_time(&versions, |decoded| decoded.allocatable);
     let ips = over_time(&versions, |decoded| decoded.ip);
     let plans = over_time(&versions, |decoded| decoded.plan.clone()).0;
     let pods: Vec<_> = versions
@@ -60,6 +61,7 @@ fn node_over_time(
             ..first.presence
         },
         taints,
+        allocatable,
         up,
         ready,
         addresses,

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use mocks::deployment::placement::Amounts;
+
 use super::decoder::{Decoder, Item};
 use super::model::{Cpu, Distribution, Limits, Memory};
 use super::scalars::DISTRIBUTION;
@@ -15,7 +17,7 @@ pub(crate) static RESOURCES: Shape = Shape::new(
             "requests",
             Kind::Mapping(&AMOUNTS),
             "{cpu: 100m, memory: 200Mi}",
-            "Taken and without effect: the scheduler never runs out of room, and no other process competes for the processor. What one that does adds is said with `cpu`.",
+            "What a node must have left for the pod (`nodes.*.allocatable`). They decide nothing else: no other process competes for the processor; what one that does adds is said with `cpu`. Default: 100m and 200Mi, as in metrics-server's manifests.",
         ),
         Key::optional(
             "limits",
@@ -26,7 +28,7 @@ pub(crate) static RESOURCES: Shape = Shape::new(
     ],
 );
 
-static AMOUNTS: Shape = Shape::new(
+pub(crate) static AMOUNTS: Shape = Shape::new(
     "ResourceAmounts",
     "Amounts of CPU and memory.",
     &[
@@ -82,14 +84,43 @@ pub(crate) static MEMORY: Shape = Shape::new(
 )
 .choice(Choice::Some(&["base", "perNode", "perPod", "perTick"]));
 
-/// Reads `resources`: the limits.
-pub(crate) fn resources(decoder: &mut Decoder, item: Item<'_>) -> Option<Limits> {
+/// What the manifests of metrics-server request.
+///
+/// Source: metrics-server `manifests/base/deployment.yaml`.
+pub(crate) const USUAL_REQUESTS: Amounts = Amounts {
+    cpu_millis: 100,
+    memory_bytes: 200 << 20,
+};
+
+/// Reads `resources`: requests and limits.
+pub(crate) fn resources(decoder: &mut Decoder, item: Item<'_>) -> Option<(Amounts, Limits)> {
     let mut object = decoder.object(item, &RESOURCES)?;
     let requests = object.optional(decoder, "requests", amounts);
     let limits = object.optional(decoder, "limits", amounts);
     object.finish(decoder);
-    requests?;
-    Some(limits?.unwrap_or_default())
+    let requests = requests?.map_or(USUAL_REQUESTS, |said| asked(&said, Amounts::default()));
+    Some((requests, limits?.unwrap_or_default()))
+}
+
+/// What a node has for pods where a scenario does not say it: all that it has.
+const USUAL_ALLOCATABLE: Amounts = Amounts {
+    cpu_millis: 4_000,
+    memory_bytes: 16 << 30,
+};
+
+/// Reads `allocatable`.
+pub(crate) fn allocatable(decoder: &mut Decoder, item: Item<'_>) -> Option<Amounts> {
+    amounts(decoder, item).map(|said| asked(&said, USUAL_ALLOCATABLE))
+}
+
+/// Amounts with those of `usual` where nothing is said. Parts of a thousandth of
+/// a core count as one.
+fn asked(said: &Limits, usual: Amounts) -> Amounts {
+    let cpu = said.cpu_nanocores.map(|nanos| nanos.div_ceil(1_000_000));
+    Amounts {
+        cpu_millis: cpu.unwrap_or(usual.cpu_millis),
+        memory_bytes: said.memory_bytes.unwrap_or(usual.memory_bytes),
+    }
 }
 
 fn amounts(decoder: &mut Decoder, item: Item<'_>) -> Option<Limits> {

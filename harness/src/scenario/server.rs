@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use aggregator::options;
 use aggregator::version::known_lines;
 use mocks::deployment::Strategy;
 use mocks::deployment::placement::Placement;
@@ -32,7 +33,7 @@ pub(crate) static METRICS_SERVER: Shape = Shape::new(
             "version",
             Kind::Form("a release", "^v?0\\.[0-9]+(\\.[0-9]+)?$"),
             "v0.8.1",
-            "The release whose rules and defaults apply.",
+            "The release whose rules and defaults apply. Flags of the preset that it does not have are left out.",
         ),
         Key::given(
             "image",
@@ -230,7 +231,10 @@ pub(crate) fn metrics_server(
         decoder.text(item).map(str::to_owned)
     });
     let args = object.required(decoder, "args", |decoder, item| {
-        decoder.list(item, |decoder, arg| decoder.text(arg).map(str::to_owned))
+        decoder.list(item, |decoder, arg| {
+            let text = decoder.text(arg)?.to_owned();
+            Some((text, !arg.node.span.is_in_preset()))
+        })
     });
     let without = object.optional(decoder, WITHOUT_ARGS, |decoder, item| {
         without_args(decoder, item, &arguments(given))
@@ -249,12 +253,8 @@ pub(crate) fn metrics_server(
     let node_selector = object.or(decoder, "nodeSelector", Vec::new(), node_selector);
     let tolerations = object.or(decoder, "tolerations", Vec::new(), tolerations);
     let container_port = object.optional(decoder, "containerPort", Decoder::port);
-    let limits = object.or(
-        decoder,
-        "resources",
-        Limits::default(),
-        resources::resources,
-    );
+    let usual = (resources::USUAL_REQUESTS, Limits::default());
+    let resources = object.or(decoder, "resources", usual, resources::resources);
     let cpu = object.optional(decoder, "cpu", resources::cpu);
     let memory = object.optional(decoder, "memory", resources::memory);
     let pod = object.required(decoder, "pod", |decoder, item| {
@@ -292,6 +292,7 @@ pub(crate) fn metrics_server(
     object.finish(decoder);
     without?;
     let replicas = u32::try_from(replicas?).ok()?;
+    let (requests, limits) = resources?;
     // With one pod the first node, with several all of them.
     let usual = match replicas {
         1 => vec![0],
@@ -300,7 +301,7 @@ pub(crate) fn metrics_server(
     Some(MetricsServer {
         version: version?,
         image: image?,
-        args: args?,
+        args: known_args(args?, version?),
         files: files?,
         replicas,
         nodes: nodes?.unwrap_or(usual),
@@ -311,13 +312,14 @@ pub(crate) fn metrics_server(
             node_selector: node_selector?,
             tolerations: tolerations?,
             anti_affinity: anti_affinity?,
+            requests,
         },
         per_replica: per_replica?,
         dns: DnsRefinement::default(),
         container_port: container_port?,
         cpu: cpu?,
         memory: memory?,
-        limits: limits?,
+        limits,
         pod: pod?,
         start_cost: start_cost?,
         readiness: readiness?,
@@ -329,6 +331,14 @@ pub(crate) fn metrics_server(
         restart_jitter: restart_jitter?,
         progress_deadline: progress_deadline?.map(Duration::from_secs),
     })
+}
+
+/// The arguments without those flags of the preset that the release does not
+/// have yet, or not any more: whoever installs it has its own manifest.
+fn known_args(args: Vec<(String, bool)>, version: Version) -> Vec<String> {
+    let args = args.into_iter();
+    let known = args.filter(|(arg, own)| *own || options::knows(flag_name(arg), version));
+    known.map(|(arg, _)| arg).collect()
 }
 
 /// Names of flags. What they take out of the arguments is gone by now.

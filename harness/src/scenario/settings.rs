@@ -158,7 +158,17 @@ impl Collector<'_> {
         }
         self.part(&server.value, "startCost", "");
         self.part(&server.value, "memory", "base");
-        self.part(&server.value, "restartPolicy", "");
+        for key in [
+            "restartPolicy",
+            "pod",
+            "resources",
+            "tolerations",
+            "nodeSelector",
+            "podAntiAffinity",
+            "hostNetwork",
+        ] {
+            self.part(&server.value, key, "");
+        }
     }
 
     /// A part of the scenario as one setting: what the file says of it, at
@@ -206,7 +216,14 @@ impl Collector<'_> {
             } else {
                 overlay(&defaults.value, &member.own)
             };
-            for key in ["kubelet", "clock"] {
+            for key in [
+                "kubelet",
+                "clock",
+                "taints",
+                "allocatable",
+                "ready",
+                "addresses",
+            ] {
                 let Some(entry) = tree.entry(key) else {
                     continue;
                 };

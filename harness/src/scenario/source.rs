@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-/// Which text. The scenario file itself is always [`SourceId::FILE`].
+/// Which text, twice its number and one more if it is a preset's. The scenario
+/// file itself is always [`SourceId::FILE`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct SourceId(u32);
 
@@ -47,6 +48,11 @@ impl Span {
     pub(crate) fn is_in_file(self) -> bool {
         self.source == SourceId::FILE
     }
+
+    /// Whether it is we who wrote it.
+    pub(crate) fn is_in_preset(self) -> bool {
+        self.source.0 % 2 == 1
+    }
 }
 
 /// The texts, each with the name that messages use.
@@ -83,7 +89,7 @@ impl Sources {
             text: text.into(),
             author,
         });
-        SourceId(id)
+        SourceId(2 * id + u32::from(author == Author::Preset))
     }
 
     pub(crate) fn name(&self, id: SourceId) -> &str {
@@ -114,7 +120,7 @@ impl Sources {
     }
 
     fn get(&self, id: SourceId) -> Option<&Source> {
-        self.0.get(id.0 as usize)
+        self.0.get(id.0 as usize / 2)
     }
 }
 

@@ -12,7 +12,7 @@ use aggregator::klog;
 use aggregator::pace::Pace;
 use aggregator::process;
 use futures_util::future::{FutureExt, LocalBoxFuture};
-use mocks::clients::witness::Change;
+use mocks::clients::witness::{self, Change};
 use mocks::pod::{ContainerRuntime, Exit, RunningContainer};
 use reports::trace::Event;
 use seam::{Files, Host, Tasks};
@@ -137,6 +137,7 @@ fn log_standard_error(observer: &dyn Observer, stderr: &str) {
             severity: klog::Severity::Fatal,
             file: "",
             message: line.to_owned(),
+            asked_by: None,
         });
     }
 }
@@ -254,7 +255,11 @@ impl Observer for ProcessObserver {
         }
     }
 
+    /// The witness is no client of the cluster: what it asks for leaves no trace.
     fn log(&self, line: &klog::Line) {
+        if line.asked_by.as_deref() == Some(witness::USER_AGENT) {
+            return;
+        }
         let severity = line.severity.letter().to_string();
         self.recorder.push(
             &self.host,

@@ -125,6 +125,7 @@ enum Step {
     Ready(bool),
     Addresses,
     Labels,
+    Allocatable,
     Taints,
     Port,
     Leave,
@@ -149,6 +150,8 @@ fn steps(node: &Node) -> Vec<(Duration, Step)> {
     steps.extend(ready.map(|(at, ready)| (at, Step::Ready(ready))));
     steps.extend(node.addresses.changes().map(|at| (at, Step::Addresses)));
     steps.extend(node.labels.changes().map(|at| (at, Step::Labels)));
+    let allocatable = node.allocatable.changes();
+    steps.extend(allocatable.map(|at| (at, Step::Allocatable)));
     steps.extend(node.taints.changes().map(|at| (at, Step::Taints)));
     let ports = node.kubelet.map(|kubelet| kubelet.port);
     steps.extend(ports.changes().map(|at| (at, Step::Port)));
@@ -210,6 +213,11 @@ impl Step {
                     store.put("nodes", changed);
                 }
             }
+            Self::Allocatable => {
+                if let Some(object) = store.get("nodes", None, &node.name) {
+                    store.put("nodes", with_allocatable(&object, node, at));
+                }
+            }
             Self::Taints => {
                 if let Some(object) = store.get("nodes", None, &node.name) {
                     let before = node.taints.at(at.saturating_sub(INSTANT));
@@ -264,21 +272,30 @@ fn nanos(duration: Duration) -> i128 {
 }
 
 fn put_node(node: &Node, at: Duration, store: &Store, now: Timestamp) {
-    store.put(
-        "nodes",
-        objects::node(&objects::Node {
-            name: &node.name,
-            labels: node.labels.at(at),
-            addresses: node.addresses.at(at),
-            kubelet_port: node.kubelet.at(at).port,
-            taints: node.taints.at(at),
-            ready: seen(node, *node.seen_ready().at(at), at),
-            created: now,
-            ready_since: now,
-            cpu: "4",
-            memory: "16384Mi",
-        }),
-    );
+    let object = objects::node(&objects::Node {
+        name: &node.name,
+        labels: node.labels.at(at),
+        addresses: node.addresses.at(at),
+        kubelet_port: node.kubelet.at(at).port,
+        taints: node.taints.at(at),
+        ready: seen(node, *node.seen_ready().at(at), at),
+        created: now,
+        ready_since: now,
+        cpu: "4",
+        memory: "16384Mi",
+    });
+    store.put("nodes", with_allocatable(&object, node, at));
+}
+
+fn with_allocatable(object: &Value, node: &Node, at: Duration) -> Value {
+    match node.allocatable.at(at) {
+        Some(amounts) => objects::with_allocatable(object, *amounts),
+        None => {
+            let mut object = object.clone();
+            object["status"]["allocatable"] = object["status"]["capacity"].clone();
+            object
+        }
+    }
 }
 
 /// Nothing is heard of a node whose machine is down.

@@ -11,8 +11,8 @@ use super::base64;
 mod node;
 
 pub use node::{
-    Node, NodeReady, node, with_kubelet_port, with_node_addresses, with_node_labels,
-    with_node_ready, with_node_taints,
+    Node, NodeReady, node, with_allocatable, with_kubelet_port, with_node_addresses,
+    with_node_labels, with_node_ready, with_node_taints,
 };
 
 /// RFC 3339 in UTC with whole seconds, as `metav1.Time` is written.

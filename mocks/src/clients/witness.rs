@@ -20,7 +20,8 @@ use super::{ApiAccess, NODES, PODS};
 use crate::event::{Event, Outcome, Recorder};
 use crate::http_client::Timeouts;
 
-const USER_AGENT: &str = "firstlight-witness";
+/// What it calls itself.
+pub const USER_AGENT: &str = "firstlight-witness";
 
 /// What the witness looks at, and how.
 #[derive(Debug, Clone)]

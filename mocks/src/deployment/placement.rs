@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::quantity::nanos;
+
 /// What a taint does to pods that do not tolerate it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
@@ -102,10 +104,46 @@ pub struct Placement {
     pub node_selector: Vec<(String, String)>,
     /// `spec.tolerations`, besides those that every pod is given.
     pub tolerations: Vec<Toleration>,
+    /// The container's `resources.requests`.
+    pub requests: Amounts,
     /// Whether no other pod of the Deployment may be on its node
     /// (`requiredDuringScheduling…` pod anti-affinity on
     /// `kubernetes.io/hostname`).
     pub anti_affinity: bool,
+}
+
+/// Amounts of what pods share on a node.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Amounts {
+    /// In thousandths of a core.
+    pub cpu_millis: u64,
+    /// In bytes.
+    pub memory_bytes: u64,
+}
+
+impl Amounts {
+    /// As they stand in objects; nothing of what is zero.
+    #[must_use]
+    pub fn object(self) -> Value {
+        let mut object = json!({});
+        if self.cpu_millis > 0 {
+            object["cpu"] = json!(format!("{}m", self.cpu_millis));
+        }
+        if self.memory_bytes > 0 {
+            object["memory"] = json!(self.memory_bytes.to_string());
+        }
+        object
+    }
+
+    /// What pods may request on a node.
+    pub(super) fn allocatable(node: &Value) -> Self {
+        let allocatable = &node["status"]["allocatable"];
+        let billionths = |key: &str| allocatable[key].as_str().map_or(0, nanos);
+        Self {
+            cpu_millis: u64::try_from(billionths("cpu") / 1_000_000).unwrap_or(0),
+            memory_bytes: u64::try_from(billionths("memory") / 1_000_000_000).unwrap_or(0),
+        }
+    }
 }
 
 /// Taints that the control plane itself sets; those of a node that is not Ready

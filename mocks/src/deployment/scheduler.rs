@@ -1,10 +1,11 @@
 //! The scheduler: which node a pod is bound to.
 //!
 //! DIFFERENCE: nodes are not scored; they are tried in a fixed order, so that
-//! pods spread over them one by one. Resources never run out.
+//! pods spread over them one by one. No pods but metrics-server's request
+//! anything.
 //!
 //! Source: `pkg/scheduler/framework/plugins/{nodeports,interpodaffinity,
-//! nodeunschedulable,tainttoleration,nodeaffinity}`, `pkg/scheduler/framework/
+//! nodeunschedulable,tainttoleration,nodeaffinity,noderesources}`, `pkg/scheduler/framework/
 //! types.go FitError`; the order in which they look, `pkg/scheduler/apis/config/
 //! v1/default_plugins.go`.
 
@@ -16,6 +17,7 @@ use tokio::time::sleep;
 
 use super::Shared;
 use super::member::Member;
+use super::placement::Amounts;
 use crate::apiserver::serving;
 use crate::event::Event;
 use crate::pod::PodConfig;
@@ -30,6 +32,17 @@ enum Refusal {
     OthersAffinity,
     Taint,
     Unschedulable,
+    Cpu(Shortage),
+    Memory(Shortage),
+}
+
+/// Why a node has not enough of something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Shortage {
+    /// Other pods have it.
+    Used,
+    /// It has never had as much.
+    Absolute,
 }
 
 impl Refusal {
@@ -41,12 +54,18 @@ impl Refusal {
             Self::OthersAffinity => "node(s) didn't satisfy existing pods anti-affinity rules",
             Self::Taint => "node(s) had untolerated taint(s)",
             Self::Unschedulable => "node(s) were unschedulable",
+            Self::Cpu(_) => "Insufficient cpu",
+            Self::Memory(_) => "Insufficient memory",
         }
     }
 
     /// Whether another pod is in the way, which might have been preempted.
     fn is_another_pod(self) -> bool {
-        matches!(self, Self::Ports | Self::Affinity | Self::OthersAffinity)
+        match self {
+            Self::Ports | Self::Affinity | Self::OthersAffinity => true,
+            Self::Cpu(shortage) | Self::Memory(shortage) => shortage == Shortage::Used,
+            Self::Selector | Self::Taint | Self::Unschedulable => false,
+        }
     }
 }
 
@@ -109,24 +128,24 @@ impl Shared {
             false => nodes.len(),
         };
         let order = turn(count);
-        let mut refusals: BTreeMap<Refusal, usize> = BTreeMap::new();
-        let mut known = 0;
+        let mut refusals: Vec<Vec<Refusal>> = Vec::new();
         for node in order {
             let Some(object) = self.store.get("nodes", None, node) else {
                 continue;
             };
-            known += 1;
-            match self.refusal(member, node, &object, first) {
-                None => return Ok(node.clone()),
-                Some(refusal) => *refusals.entry(refusal).or_default() += 1,
+            let found = self.refusals(member, node, &object, first);
+            if found.is_empty() {
+                return Ok(node.clone());
             }
+            refusals.push(found);
         }
-        Err(explain(known, &refusals))
+        Err(explain(&refusals))
     }
 
-    /// Why the node does not do. A pod of the beginning may have been bound
-    /// before its node could be found wanting.
-    fn refusal(&self, member: &Member, node: &str, object: &Value, first: bool) -> Option<Refusal> {
+    /// Why the node does not do: what the first plugin says that is against it.
+    /// A pod of the beginning may have been bound before its node could be
+    /// found wanting.
+    fn refusals(&self, member: &Member, node: &str, object: &Value, first: bool) -> Vec<Refusal> {
         let others = self.members.borrow();
         let here = || {
             others
@@ -140,26 +159,57 @@ impl Shared {
         };
         let bound_before = first && self.config.bound_before;
         if object["spec"]["unschedulable"] == true {
-            return Some(Refusal::Unschedulable);
+            return vec![Refusal::Unschedulable];
         }
         if member.placement.is_kept_away(object, bound_before) {
-            return Some(Refusal::Taint);
+            return vec![Refusal::Taint];
         }
         if !member.placement.selects(object) {
-            return Some(Refusal::Selector);
+            return vec![Refusal::Selector];
         }
         if member.host_port.is_some() && here().any(|other| other.host_port == member.host_port) {
-            return Some(Refusal::Ports);
+            return vec![Refusal::Ports];
+        }
+        let requested = here().map(|other| other.placement.requests);
+        let short = shortages(member.placement.requests, requested, object);
+        if !short.is_empty() {
+            return short;
         }
         // It is enough that one of two keeps the other away. Source:
         // `pkg/scheduler/framework/plugins/interpodaffinity/filtering.go`.
         if member.placement.anti_affinity && here().next().is_some() {
-            return Some(Refusal::Affinity);
+            return vec![Refusal::Affinity];
         }
-        here()
-            .any(|other| other.placement.anti_affinity)
-            .then_some(Refusal::OthersAffinity)
+        match here().any(|other| other.placement.anti_affinity) {
+            true => vec![Refusal::OthersAffinity],
+            false => Vec::new(),
+        }
     }
+}
+
+/// What a node has not enough of for a pod beside those that are there.
+///
+/// Source: `pkg/scheduler/framework/plugins/noderesources/fit.go fitsRequest`.
+fn shortages(
+    wanted: Amounts,
+    requested: impl Iterator<Item = Amounts>,
+    node: &Value,
+) -> Vec<Refusal> {
+    let allocatable = Amounts::allocatable(node);
+    let (mut cpu, mut memory) = (allocatable.cpu_millis, allocatable.memory_bytes);
+    for other in requested {
+        cpu = cpu.saturating_sub(other.cpu_millis);
+        memory = memory.saturating_sub(other.memory_bytes);
+    }
+    let shortage = |wanted: u64, free: u64, all: u64| match wanted > free {
+        true if wanted > all => Some(Shortage::Absolute),
+        true => Some(Shortage::Used),
+        false => None,
+    };
+    let of_cpu = shortage(wanted.cpu_millis, cpu, allocatable.cpu_millis);
+    let of_memory = shortage(wanted.memory_bytes, memory, allocatable.memory_bytes);
+    let of_cpu = of_cpu.map(Refusal::Cpu).into_iter();
+    of_cpu.chain(of_memory.map(Refusal::Memory)).collect()
 }
 
 /// Whether a node's Ready condition is True.
@@ -171,21 +221,25 @@ pub(super) fn is_ready(node: &Value) -> bool {
         .any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
 }
 
-fn explain(nodes: usize, refusals: &BTreeMap<Refusal, usize>) -> String {
+/// What is told of a pod that no node will have. `refusals` are those of each
+/// node.
+fn explain(refusals: &[Vec<Refusal>]) -> String {
+    let nodes = refusals.len();
     if nodes == 0 {
         return "no nodes available to schedule pods".to_owned();
     }
-    let counted = |(refusal, count): (&Refusal, &usize)| format!("{count} {}", refusal.words());
-    let mut reasons: Vec<String> = refusals.iter().map(counted).collect();
-    reasons.sort();
-    let mut helpless = 0;
-    let mut victimless = 0;
-    for (refusal, count) in refusals {
-        match refusal.is_another_pod() {
-            true => victimless += count,
-            false => helpless += count,
-        }
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for refusal in refusals.iter().flatten() {
+        *counts.entry(refusal.words()).or_default() += 1;
     }
+    let mut reasons: Vec<String> = counts
+        .iter()
+        .map(|(words, count)| format!("{count} {words}"))
+        .collect();
+    reasons.sort();
+    let is_another_pod = |found: &&Vec<Refusal>| found.iter().all(|it| it.is_another_pod());
+    let victimless = refusals.iter().filter(is_another_pod).count();
+    let helpless = nodes - victimless;
     let preemption: Vec<String> = [
         (victimless, "No preemption victims found for incoming pod"),
         (helpless, "Preemption is not helpful for scheduling"),

@@ -36,7 +36,7 @@ fn spec(config: &PodConfig) -> Value {
         "image": config.image,
         "args": config.args,
         "ports": [{"name": "https", "containerPort": config.port, "protocol": "TCP"}],
-        "resources": {"requests": {"cpu": "100m", "memory": "200Mi"}},
+        "resources": {"requests": config.placement.requests.object()},
         "imagePullPolicy": "IfNotPresent",
     });
     let probes = [

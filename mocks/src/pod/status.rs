@@ -55,6 +55,7 @@ pub(super) async fn run(shared: Rc<Shared>) {
             select(changed, until).await;
             manager.sync().await;
         }
+        manager.reconcile();
     }
 }
 
@@ -102,6 +103,33 @@ impl Manager<'_> {
         rewrite(shared, |pod| pod["status"] = status.clone());
         self.tell(&status);
         self.written = status;
+    }
+
+    /// Somebody else may have changed what was written: the node controller, of
+    /// a node that it takes for lost. It is written again.
+    ///
+    /// Source: `status_manager.go syncBatch, needsReconcile`.
+    fn reconcile(&mut self) {
+        let config = &self.shared.config;
+        let store = &self.shared.store;
+        let Some(pod) = store.get("pods", Some(&config.namespace), &config.name) else {
+            return;
+        };
+        let is_ready = |status: &Value| {
+            let mut conditions = status["conditions"].as_array().into_iter().flatten();
+            conditions
+                .find(|condition| condition["type"] == "Ready")
+                .map(|condition| condition["status"] == "True")
+        };
+        let there = is_ready(&pod["status"]);
+        if there.is_some() && !self.written.is_null() && there != is_ready(&self.written) {
+            self.written = Value::Null;
+            for (name, was) in &mut self.told {
+                if *name == "Ready" {
+                    *was = there;
+                }
+            }
+        }
     }
 
     fn tell(&mut self, status: &Value) {

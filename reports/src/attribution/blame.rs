@@ -17,7 +17,7 @@ pub(super) fn unreachable_by(
     let Some(last) = scrapes.rfind(|scrape| !scrape.is_good()) else {
         return kubelet;
     };
-    if let Some(spoken_of) = spoken_of(case, last.outcome, last.text) {
+    if let Some(spoken_of) = spoken_of(case, node, last.outcome, last.text) {
         return spoken_of;
     }
     if last.outcome == "403"
@@ -30,6 +30,16 @@ pub(super) fn unreachable_by(
         last.outcome,
         "timeout" | "refused" | "unreachable" | "reset"
     );
+    let silent = last.outcome == "timeout" && kubelet.value.is_empty();
+    if silent && let Some(dns) = case.said(&[setting::DNS]).filter(|_| case.dials_names()) {
+        return dns;
+    }
+    if silent
+        && rules.is_empty()
+        && let Some(addresses) = case.said(&[&setting::addresses(node)])
+    {
+        return addresses;
+    }
     match rules.first() {
         Some(rule) if kubelet.value.is_empty() && by_network => {
             case.setting(&setting::network(rule))
@@ -39,10 +49,24 @@ pub(super) fn unreachable_by(
 }
 
 /// The setting that the text of a failure speaks of, which is not the
-/// kubelet's: names, the clock that a certificate is held against, a port.
-fn spoken_of(case: &Case, outcome: &str, text: &str) -> Option<Setting> {
+/// kubelet's: names, addresses, the clock that a certificate is held against, a
+/// port, a scheme.
+fn spoken_of(case: &Case, node: &str, outcome: &str, text: &str) -> Option<Setting> {
     if text.contains("dial tcp: lookup ") {
         let said = case.said(&[setting::DNS, setting::ADDRESS_TYPES]);
+        return Some(said.unwrap_or_else(|| case.setting(setting::ADDRESS_TYPES)));
+    }
+    let is_of_addresses = |text: &str| {
+        let words = [
+            "no address matched types",
+            "no addresses that matched types",
+            "network is unreachable",
+        ];
+        words.iter().any(|words| text.contains(words))
+    };
+    if is_of_addresses(text) {
+        let of_node = setting::addresses(node);
+        let said = case.said(&[&of_node, setting::ADDRESS_TYPES]);
         return Some(said.unwrap_or_else(|| case.setting(setting::ADDRESS_TYPES)));
     }
     if let Some((_, rest)) = text.split_once("current time ") {
@@ -55,6 +79,10 @@ fn spoken_of(case: &Case, outcome: &str, text: &str) -> Option<Setting> {
     }
     match outcome {
         "refused" => case.said(&[setting::KUBELET_PORT]),
+        // What speaks TLS says so of plain HTTP.
+        "400" => case
+            .said(&[setting::ARGS])
+            .filter(|args| args.value.contains("completely-insecure")),
         _ => None,
     }
 }
@@ -79,24 +107,33 @@ mod tests {
     #[test]
     fn a_name_that_does_not_resolve_is_the_name_servers_or_the_address_types_matter() {
         let text = "Get \"https://n:10250/\": dial tcp: lookup n on 10.96.0.10:53: no such host";
-        let blamed = |name: &str| spoken_of(&case(name), "dns", text).map(|found| found.name);
+        let blamed = |name: &str| spoken_of(&case(name), "pi", "dns", text).map(|found| found.name);
         assert_eq!(blamed(setting::DNS).as_deref(), Some(setting::DNS));
+        assert_eq!(blamed("rbac").as_deref(), Some(setting::ADDRESS_TYPES));
+    }
+
+    #[test]
+    fn an_address_that_does_not_do_is_the_nodes_or_the_address_types_matter() {
+        let text = "no address matched types [InternalIP]";
+        let blamed = |name: &str| spoken_of(&case(name), "pi", "error", text).map(|it| it.name);
+        let of_node = "nodes.pi.addresses";
+        assert_eq!(blamed(of_node).as_deref(), Some(of_node));
         assert_eq!(blamed("rbac").as_deref(), Some(setting::ADDRESS_TYPES));
     }
 
     #[test]
     fn a_date_is_the_clocks_matter_where_that_shows_another_time() {
         let text = |time: &str| format!("x509: … not yet valid: current time {time} is before …");
-        let blamed = |time: &str| spoken_of(&case("nodes.pi.clock"), "tls", &text(time));
+        let blamed = |time: &str| spoken_of(&case("nodes.pi.clock"), "pi", "tls", &text(time));
         assert!(blamed("2026-11-23T08:00:15Z").is_some());
         assert!(blamed("2026-11-23T09:02:00Z").is_none());
         let other = case("nodes.other.clock");
-        assert!(spoken_of(&other, "tls", &text("2026-11-23T08:00:15Z")).is_none());
+        assert!(spoken_of(&other, "pi", "tls", &text("2026-11-23T08:00:15Z")).is_none());
     }
 
     #[test]
     fn a_refusal_is_the_ports_matter_where_the_arguments_give_one() {
-        assert!(spoken_of(&case(setting::KUBELET_PORT), "refused", "").is_some());
-        assert!(spoken_of(&case(setting::KUBELET_PORT), "timeout", "").is_none());
+        assert!(spoken_of(&case(setting::KUBELET_PORT), "pi", "refused", "").is_some());
+        assert!(spoken_of(&case(setting::KUBELET_PORT), "pi", "timeout", "").is_none());
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Cause;
 use super::blame::unreachable_by;
+use super::waiting;
 use crate::case::{Case, Setting, setting};
 use crate::life::{Life, Tick};
 use crate::units::{counted, duration};
@@ -32,6 +33,7 @@ pub(super) fn describe(
         Cause::Kubelets(from, to) => kubelets(case, rules, &ticks[from..to]),
         Cause::Unusable(from, to) => unusable(case, &ticks[from..to]),
         Cause::Scrape(index) => scrape(case, &ticks[index]),
+        Cause::Container(Some((reason, message))) => waiting::told(case, reason, message),
         _ => {
             let (what, governing) = plain(cause);
             (what, case.setting(governing))
@@ -45,7 +47,7 @@ fn plain(cause: &Cause<'_>) -> (String, &'static str) {
             "other pods started before the one that was Ready first",
             setting::REPLICAS,
         ),
-        Cause::Container => ("the container has not started", setting::RESTART),
+        Cause::Container(_) => ("the container has not started", setting::POD),
         Cause::Start => ("process start and serving certificate", setting::START_COST),
         Cause::Synchronise => ("configuration and informer sync", setting::API_SERVER),
         Cause::Storage => ("storage needs two good scrapes", setting::RESOLUTION),

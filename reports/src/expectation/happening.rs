@@ -284,6 +284,13 @@ pub(super) fn weigh_outcomes(
         .filter(|answer| answer.observer == observer)
         .map(|answer| answer.outcome)
         .collect();
+    if wanted.is_empty() {
+        let got = match seen.is_empty() {
+            true => format!("{observer} never asked"),
+            false => list(&seen),
+        };
+        return Weighed::holds(subject, seen.is_empty(), got, "no answers".to_owned());
+    }
     if seen.is_empty() {
         return Weighed::inconclusive(subject, format!("{observer} never asked"), list(&wanted));
     }

@@ -224,7 +224,7 @@ impl Translation {
             self.probe(container, probe);
         }
         self.port(container);
-        self.limits(container);
+        self.resources(container);
         let known = [
             "name",
             "image",
@@ -272,23 +272,44 @@ impl Translation {
         }
     }
 
-    /// Limits of CPU and memory; requests decide nothing here.
-    fn limits(&mut self, container: &Node) {
-        let Some(resources) = container.entry("resources") else {
-            return;
+    /// Requests and limits of CPU and memory; the usual requests go without
+    /// saying.
+    fn resources(&mut self, container: &Node) {
+        let nothing = null(container.span);
+        let found = container.entry("resources");
+        let resources = found.map_or(&nothing, |entry| &entry.value);
+        let place = found.map_or(self.place, |entry| entry.key_span);
+        let amounts = |kind: &str| -> Vec<Entry> {
+            let path = |key: &str| resources.path(&[kind, key]).cloned();
+            ["cpu", "memory"].into_iter().filter_map(path).collect()
         };
-        let path = |key: &str| resources.value.path(&["limits", key]).cloned();
-        let amounts: Vec<Entry> = ["cpu", "memory"].into_iter().filter_map(path).collect();
-        if !amounts.is_empty() {
-            let limits = mapping(resources.value.span, amounts);
-            let limits = vec![entry("limits", resources.key_span, limits)];
-            let value = mapping(resources.value.span, limits);
-            self.entries
-                .push(entry("resources", resources.key_span, value));
+        let (requests, limits) = (amounts("requests"), amounts("limits"));
+        let usual = ["100m", "200Mi"].map(Some);
+        let is_usual = requests.iter().map(|entry| entry.value.text()).eq(usual);
+        // A limit without a request is one. Source: `pkg/apis/core/v1/
+        // defaults.go SetDefaults_Pod`.
+        let requests = limits.iter().filter(|limit| {
+            let mut requests = requests.iter();
+            !requests.any(|request| request.key == limit.key)
+        });
+        let requests: Vec<Entry> = amounts("requests")
+            .into_iter()
+            .chain(requests.cloned())
+            .collect();
+        let mut entries = Vec::new();
+        if !is_usual {
+            entries.push(entry("requests", place, mapping(place, requests)));
         }
-        let known = ["limits"];
+        if !limits.is_empty() {
+            entries.push(entry("limits", place, mapping(place, limits)));
+        }
+        if !entries.is_empty() {
+            let value = mapping(place, entries);
+            self.entries.push(entry("resources", place, value));
+        }
+        let known = ["requests", "limits"];
         self.left_out
-            .extend(others(&resources.value, "resources.", &known));
+            .extend(others(resources, "resources.", &known));
     }
 
     /// The image's tag names the release, where it does.

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use mocks::deployment::placement::{Effect, Taint};
+use mocks::deployment::placement::{Amounts, Effect, Taint};
 
 use super::{Distribution, Kubelet, KubeletPlan, Timeline};
 
@@ -26,6 +26,8 @@ pub struct Node {
     pub presence: Presence,
     /// Taints that the control plane does not set itself, over time.
     pub taints: Timeline<Vec<Taint>>,
+    /// What pods may request on it, over time; all that a node has if absent.
+    pub allocatable: Timeline<Option<Amounts>>,
     /// Whether the machine is up, over time. Nothing reaches one that is not,
     /// and what ran there ends; its Node object stays.
     pub up: Timeline<bool>,

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::super::VERSION;
 use super::{pairs, rfc3339};
-use crate::deployment::placement::Taint;
+use crate::deployment::placement::{Amounts, Taint};
 
 /// A node as its kubelet registers it.
 #[derive(Debug, Clone)]
@@ -85,6 +85,24 @@ pub fn node(node: &Node<'_>) -> Value {
     with_node_ready(&object, node.ready, node.ready_since)
 }
 
+/// The same Node with so much of its capacity for pods.
+#[must_use]
+pub fn with_allocatable(node: &Value, amounts: Amounts) -> Value {
+    let cpu = match amounts.cpu_millis % 1000 {
+        0 => (amounts.cpu_millis / 1000).to_string(),
+        _ => format!("{}m", amounts.cpu_millis),
+    };
+    let memory = match amounts.memory_bytes % 1024 {
+        0 => format!("{}Ki", amounts.memory_bytes / 1024),
+        _ => amounts.memory_bytes.to_string(),
+    };
+    let mut node = node.clone();
+    let allocatable = &mut node["status"]["allocatable"];
+    allocatable["cpu"] = json!(cpu);
+    allocatable["memory"] = json!(memory);
+    node
+}
+
 /// The same Node with the labels `after` in place of those `before`; others
 /// stay.
 #[must_use]
@@ -132,8 +150,9 @@ fn with_taints(mut node: Value, taints: Vec<Value>) -> Value {
     node
 }
 
-/// DIFFERENCE: nothing is reserved, so that all of a node's capacity is
-/// allocatable; a kubelet keeps at least 100Mi of memory back.
+/// DIFFERENCE: unless a scenario says otherwise nothing is reserved, so that all
+/// of a node's capacity is allocatable; a kubelet keeps at least 100Mi of memory
+/// back.
 ///
 /// Source: `pkg/kubelet/nodestatus/setters.go: VersionInfo, MachineInfo`.
 fn node_info(name: &str) -> Value {
