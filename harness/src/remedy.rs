@@ -385,7 +385,10 @@ fn against_arguments(what: &str) -> Vec<Candidate> {
             "--deprecated-kubelet-completely-insecure",
         )];
     }
-    if what.contains("address already in use") {
+    if what.contains("creating self-signed certificates") {
+        return vec![Candidate::args("--cert-dir=/tmp")];
+    }
+    if what.contains("address already in use") || what.contains("bind: permission denied") {
         return vec![Candidate::args("--secure-port=4443")];
     }
     Vec::new()

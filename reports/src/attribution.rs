@@ -63,6 +63,8 @@ pub struct Part {
     pub blocking: bool,
     /// How much of it is beyond what is normal for these settings.
     pub excess_ns: u64,
+    /// Whether it is the life of a process that ended.
+    pub is_an_end: bool,
 }
 
 /// A stage that follows once the pod is Ready.
@@ -156,8 +158,12 @@ pub fn attribute(case: &Case, trace: &Trace, milestones: &Milestones) -> Attribu
         .into_iter()
         .enumerate()
         .map(|(index, (cause, ns))| {
-            let (what, governed_by) = words::describe(case, &lives, &rules, &cause);
+            let usual = cause == Cause::Synchronise && excess[index] == 0;
+            // A rule that did not prolong it is not to be named.
+            let rules = if usual { &[][..] } else { &rules };
+            let (what, governed_by) = words::describe(case, &lives, rules, &cause);
             Part {
+                is_an_end: matches!(cause, Cause::Attempt { .. }),
                 what,
                 ns,
                 governed_by,

@@ -104,7 +104,17 @@ impl Grounds<'_> {
         let mut late: Vec<&Part> = self.attribution.parts.iter().collect();
         late.retain(|part| part.excess_ns > 0);
         // Stable: of equals the earlier part comes first.
-        late.sort_by_key(|part| std::cmp::Reverse(part.excess_ns));
+        // What ended a process is why it waits to be restarted.
+        let is_restart = |part: &&&Part| part.governed_by.name == setting::RESTART;
+        let waiting: u64 = late
+            .iter()
+            .filter(is_restart)
+            .map(|part| part.excess_ns)
+            .sum();
+        late.sort_by_key(|part| {
+            let costs = if part.is_an_end { waiting } else { 0 };
+            std::cmp::Reverse(part.excess_ns + costs)
+        });
         if late.is_empty() {
             let longest = self
                 .attribution

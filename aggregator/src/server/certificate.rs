@@ -161,6 +161,13 @@ impl Location {
                     io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
                         ("mkdir", directory)
                     }
+                    // The directory is not there, and can be made no more than
+                    // the file: `os.MkdirAll` begins with the first.
+                    io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied
+                        if !directory.starts_with('/') =>
+                    {
+                        ("mkdir", directory.split('/').next().unwrap_or(directory))
+                    }
                     _ => ("open", path),
                 };
                 let text = if error.kind() == io::ErrorKind::AlreadyExists {

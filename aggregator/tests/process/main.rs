@@ -249,8 +249,7 @@ impl World {
 }
 
 const ARGUMENTS: &str = "--secure-port=10250 --metric-resolution=15s --cert-dir=/tmp \
-                         --kubelet-preferred-address-types=InternalIP,ExternalIP,Hostname \
-                         --kubelet-use-node-status-port";
+                         --kubelet-preferred-address-types=InternalIP,ExternalIP,Hostname";
 
 fn run<F: Future<Output = ()>>(test: impl FnOnce() -> F) {
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -79,6 +79,7 @@ mod probe;
 mod rbac;
 mod resources;
 mod scalars;
+mod security;
 mod server;
 mod service;
 mod settings;

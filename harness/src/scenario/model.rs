@@ -212,6 +212,8 @@ pub struct MetricsServer {
     /// The container's whole argument list: the preset's, each flag that the
     /// scenario gives or takes out replaced.
     pub args: Vec<String>,
+    /// `securityContext`
+    pub security: SecurityContext,
     /// What the pod's volumes hold, by path.
     pub files: BTreeMap<String, FileContent>,
     /// `spec.replicas`
@@ -262,6 +264,26 @@ pub struct MetricsServer {
     /// `progressDeadlineSeconds`, or the patience of whoever waits for the
     /// installation, counted from the pod's creation. Absent: nobody waits.
     pub progress_deadline: Option<Duration>,
+}
+
+/// What metrics-server's container may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SecurityContext {
+    /// Whether it runs as another user than root, without root's rights.
+    pub is_unprivileged: bool,
+    /// `readOnlyRootFilesystem`
+    pub read_only_root: bool,
+    /// `allowPrivilegeEscalation`
+    pub allows_escalation: bool,
+}
+
+impl SecurityContext {
+    /// Where nothing is said.
+    pub const USUAL: Self = Self {
+        is_unprivileged: false,
+        read_only_root: false,
+        allows_escalation: true,
+    };
 }
 
 /// From the pod's creation to its container's start.

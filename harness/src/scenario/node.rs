@@ -42,7 +42,7 @@ pub(crate) static NODE: Shape = Shape::new(
         Key::optional("taints", TAINTS, "[{key: node-role.kubernetes.io/control-plane, effect: NoSchedule}]", "Taints of the Node, besides those that say how it is. Default: none."),
         Key::optional("allocatable", Kind::Mapping(&AMOUNTS), "{cpu: 80m}", "What pods may request on it together (`status.allocatable`); only those of metrics-server do. Default: 4 cores and 16Gi."),
         Key::given("ready", Kind::Boolean, "false", "The node's condition Ready."),
-        Key::optional("ip", Kind::Ip, "10.0.0.77", "The machine's address. Missing: the first address of `addresses` that is one, else one of 10.0.0.0/16. A new one cuts what is connected to the old one, at which nobody is found any more; what `addresses` lists explicitly stays until it changes too."),
+        Key::optional("ip", Kind::Ip, "10.0.0.77", "The machine's address. Missing: the first IPv4 address of `addresses`, else one of 10.0.0.0/16. A new one cuts what is connected to the old one, at which nobody is found any more; what `addresses` lists explicitly stays until it changes too."),
         Key::optional("addresses", Kind::List(&Kind::Mapping(&ADDRESS)), "[{type: InternalIP, address: 10.0.0.7}, {type: Hostname, address: node-1}]", "`status.addresses` of the Node object, in order. Missing: the machine's address as InternalIP, the node's name as Hostname."),
         Key::optional("clock", Kind::Mapping(&CLOCK), "{offset: -10m}", "The machine's wall clock. Missing: right."),
         Key::given("kubelet", Kind::Mapping(&KUBELET), "{state: Closed}", "The node's kubelet."),
@@ -276,7 +276,7 @@ fn moment(
 }
 
 /// `status.addresses`, and the machine's own address: `ip`, else the first
-/// literal InternalIP, else the first literal address, else one derived from
+/// literal IPv4 InternalIP, else the first literal IPv4 address, else one derived from
 /// the node's number.
 ///
 /// Only a new `ip` moves the machine later.
@@ -294,8 +294,10 @@ fn addresses(
     };
     let literal = |kind: Option<&str>| {
         let listed = listed.iter().flatten();
-        let mut of_kind = listed.filter(|(k, _)| kind.is_none_or(|kind| k == kind));
-        of_kind.find_map(|(_, address)| address.parse::<IpAddr>().ok())
+        let of_kind = listed.filter(|(k, _)| kind.is_none_or(|kind| k == kind));
+        // Of a dual-stack node the one that pods of an IPv4 cluster reach.
+        let mut parsed = of_kind.filter_map(|(_, address)| address.parse::<Ipv4Addr>().ok());
+        parsed.next().map(IpAddr::V4)
     };
     let ip = explicit_ip
         .or(reading.first.map(|first| first.ip))

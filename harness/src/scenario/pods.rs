@@ -36,6 +36,16 @@ impl MetricsServer {
         class.is_some_and(|class| critical.contains(&class))
     }
 
+    /// Whether the process may bind a port below 1024.
+    ///
+    /// Source: metrics-server's release notes of v0.6.0, "Remove
+    /// cap_net_bind_service".
+    #[must_use]
+    pub fn may_bind_any_port(&self) -> bool {
+        let image_may = self.version.minor() <= 5 && self.security.allows_escalation;
+        !self.security.is_unprivileged || image_may
+    }
+
     /// Whether the pod template is another than in `before`.
     #[must_use]
     pub fn is_new_template(&self, before: &Self) -> bool {
@@ -49,6 +59,7 @@ impl MetricsServer {
             && self.placement == before.placement
             && self.priority_class == before.priority_class
             && self.container_port == before.container_port
+            && self.security == before.security
             && self.limits == before.limits
             && self.start_cost == before.start_cost;
         !same

@@ -16,11 +16,12 @@ use super::diagnostic::Diagnostic;
 use super::files::{FILES, files};
 use super::fleet::Fleet;
 use super::layers::{ARGS, WITHOUT_ARGS};
-use super::model::{DnsRefinement, Limits, MetricsServer, Version};
+use super::model::{DnsRefinement, Limits, MetricsServer, SecurityContext, Version};
 use super::placement::{NODE_SELECTOR, TOLERATIONS, node_selector, tolerations};
 use super::pod_start::{POD_START, START_COST, pod_start, start_cost};
 use super::probe::{self, PROBE, ProbeKind};
 use super::resources::{self, CPU, MEMORY, RESOURCES};
+use super::security::{SECURITY_CONTEXT, security_context};
 use super::service::object_name;
 use super::shape::{Key, Kind, Shape};
 use super::tree::Value;
@@ -52,6 +53,12 @@ pub(crate) static METRICS_SERVER: Shape = Shape::new(
             Kind::List(&FLAG),
             "[--kubelet-use-node-status-port]",
             "Flags of the preset to leave out, by their names.",
+        ),
+        Key::optional(
+            "securityContext",
+            Kind::Mapping(&SECURITY_CONTEXT),
+            "{runAsUser: 1000, readOnlyRootFilesystem: true}",
+            "What the container may do. Missing: all that metrics-server needs.",
         ),
         Key::optional(
             "files",
@@ -239,6 +246,8 @@ pub(crate) fn metrics_server(
     let without = object.optional(decoder, WITHOUT_ARGS, |decoder, item| {
         without_args(decoder, item, &arguments(given))
     });
+    let usual = SecurityContext::USUAL;
+    let security = object.or(decoder, "securityContext", usual, security_context);
     let files = object.or(decoder, "files", BTreeMap::new(), files);
     let replicas = object.or(decoder, "replicas", 1, |decoder, item| {
         decoder.integer(item, 1..=20)
@@ -302,6 +311,7 @@ pub(crate) fn metrics_server(
         version: version?,
         image: image?,
         args: known_args(args?, version?),
+        security: security?,
         files: files?,
         replicas,
         nodes: nodes?.unwrap_or(usual),

@@ -10,7 +10,7 @@ use seam::Files;
 use super::resources::Met;
 use super::trust::{SERVICE_ACCOUNT_TOKEN, TOKEN_FILE, Trust};
 use crate::engine::memory_files::MemoryFiles;
-use crate::scenario::model::{FileContent, Issuer, PodCertificate, Timeline};
+use crate::scenario::model::{FileContent, Issuer, PodCertificate, SecurityContext, Timeline};
 
 /// What volumes hold at a time, by path.
 pub type Volumes = BTreeMap<String, Vec<u8>>;
@@ -21,19 +21,26 @@ pub struct PodFiles {
     volumes: Script<Volumes>,
     /// Told when a file of a volume is read.
     met: Met,
+    security: SecurityContext,
     own: MemoryFiles,
 }
 
 impl PodFiles {
     /// The files of a pod with these volumes, beside those of its service
     /// account.
-    pub fn new(volumes: Script<Volumes>, authority: &str, met: Met) -> Self {
+    pub fn new(
+        volumes: Script<Volumes>,
+        authority: &str,
+        security: SecurityContext,
+        met: Met,
+    ) -> Self {
         let directory = TOKEN_FILE.trim_end_matches("token");
         let token = SERVICE_ACCOUNT_TOKEN.as_bytes().to_vec();
         let authority = authority.as_bytes().to_vec();
         Self {
             volumes,
             met,
+            security,
             own: MemoryFiles::with([
                 (TOKEN_FILE.to_owned(), token),
                 (format!("{directory}ca.crt"), authority),
@@ -53,12 +60,18 @@ impl Files for PodFiles {
         }
     }
 
-    /// Volumes of ConfigMaps and Secrets are read-only.
+    /// Volumes of ConfigMaps and Secrets are read-only; `/tmp` is one for
+    /// everybody to write to.
     fn write(&self, path: &str, contents: &[u8], private: bool) -> io::Result<()> {
-        match self.volumes.current().contains_key(path) {
-            true => Err(io::ErrorKind::ReadOnlyFilesystem.into()),
-            false => self.own.write(path, contents, private),
+        let is_of_a_volume = self.volumes.current().contains_key(path);
+        let is_in_root = !path.starts_with("/tmp/");
+        if is_of_a_volume || is_in_root && self.security.read_only_root {
+            return Err(io::ErrorKind::ReadOnlyFilesystem.into());
         }
+        if is_in_root && self.security.is_unprivileged {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        self.own.write(path, contents, private)
     }
 }
 

@@ -35,6 +35,7 @@ pub mod quota;
 pub mod registry;
 pub mod resources;
 pub mod trust;
+pub mod unprivileged;
 
 use std::cell::{OnceCell, RefCell};
 use std::net::SocketAddr;

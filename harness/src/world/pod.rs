@@ -20,7 +20,7 @@ use mocks::pod::{self, Pod, PodConfig, PodParts, RestartTiming, Scheme};
 use mocks::script::Script;
 use mocks::store::Store;
 use mocks::tls::{self, Verify};
-use seam::{Files, Host, Moment, Random};
+use seam::{Files, Host, Moment, Network, Random};
 
 use super::files::{PodFiles, volumes};
 use super::machines::{Machines, Place};
@@ -28,6 +28,7 @@ use super::metrics_server::Launcher;
 use super::quota::Quota;
 use super::resources::{self, EVICTION_PERIOD, EVICTION_THRESHOLD, MemoryGauge};
 use super::trust::{TOKEN_FILE, Trust};
+use super::unprivileged::Unprivileged;
 use super::{Outside, Site};
 use crate::engine::clock::SimulatedClock;
 use crate::engine::memory_files::MemoryFiles;
@@ -133,15 +134,19 @@ impl Factory {
         server.of_pod(ordinal)
     }
 
-    fn host(&self, ordinal: u32, under: &Under, host_network: bool) -> Host {
+    fn host(&self, ordinal: u32, revision: u32, under: &Under, host_network: bool) -> Host {
         // A pod has its node's clock, and with `hostNetwork` its network.
         let place = match host_network {
             true => &under.place,
             false => &self.places[ordinal as usize - 1],
         };
+        let network = match self.settings(ordinal, revision).may_bind_any_port() {
+            true => Rc::clone(&place.network),
+            false => Rc::new(Unprivileged(Rc::clone(&place.network))) as Rc<dyn Network>,
+        };
         let host = Host::new(
             &self.scenario.pod_name(ordinal),
-            Rc::clone(&place.network),
+            network,
             Arc::clone(&under.clock) as Arc<dyn seam::WallClock>,
             Rc::new(self.seed),
             Rc::new(MemoryFiles::default()) as Rc<dyn Files>,
@@ -161,7 +166,7 @@ impl Factory {
         let weighed = self.met(name, faults::MEMORY);
         Launcher {
             host: host.clone(),
-            files: self.files(ordinal, name),
+            files: self.files(ordinal, revision, name),
             args: server.args.clone(),
             version: server.version,
             cluster: self.cluster.clone(),
@@ -192,11 +197,13 @@ impl Factory {
         Rc::new(move || recorder.fault(&name, fault))
     }
 
-    fn files(&self, ordinal: u32, name: &str) -> Rc<dyn Files> {
+    fn files(&self, ordinal: u32, revision: u32, name: &str) -> Rc<dyn Files> {
         let files = self.scenario.files_of_pod(ordinal);
         let volumes = Script::new(self.start, volumes(&files, &self.trust).0);
         let met = self.met(name, faults::FILES);
-        Rc::new(PodFiles::new(volumes, &self.trust.cluster.pem(), met))
+        let security = self.settings(ordinal, revision).security;
+        let authority = self.trust.cluster.pem();
+        Rc::new(PodFiles::new(volumes, &authority, security, met))
     }
 
     /// The eviction manager of a node, as far as it concerns one pod.
@@ -305,7 +312,7 @@ impl PodFactory for Factory {
             .iter()
             .find(|under| under.name == node)
             .expect("the Deployment knows the scenario's nodes and no others");
-        let host = self.host(ordinal, under, config.host_network);
+        let host = self.host(ordinal, revision, under, config.host_network);
         config.node_name = under.name.clone();
         config.machine = under.up.clone();
         config.node_ip = under.ip;

@@ -28,12 +28,16 @@ pub(super) fn describe(
             code,
             killed_by,
             error,
-        } => attempt(case, lives, code, killed_by, error),
+        } => attempt(case, lives, rules, code, killed_by, error),
         Cause::Restart => (restart(lives), case.setting(setting::RESTART)),
         Cause::Kubelets(from, to) => kubelets(case, rules, &ticks[from..to]),
         Cause::Unusable(from, to) => unusable(case, &ticks[from..to]),
         Cause::Scrape(index) => scrape(case, &ticks[index]),
         Cause::Container(Some((reason, message))) => waiting::told(case, reason, message),
+        Cause::Synchronise => {
+            let (what, _) = plain(cause);
+            (what, way_to_api_server(case, rules))
+        }
         _ => {
             let (what, governing) = plain(cause);
             (what, case.setting(governing))
@@ -92,6 +96,7 @@ fn plain(cause: &Cause<'_>) -> (String, &'static str) {
 fn attempt(
     case: &Case,
     lives: &[Life<'_>],
+    rules: &[&str],
     code: i32,
     killed_by: Option<&str>,
     error: Option<&str>,
@@ -122,17 +127,31 @@ fn attempt(
             let bound = lives.iter().any(|life| {
                 life.port_bound.is_some() && life.ended.is_some_and(|end| end.code == code)
             });
-            (
-                what,
-                if bound {
-                    setting::API_SERVER
-                } else {
-                    setting::ARGS
-                },
-            )
+            if bound {
+                return (what, way_to_api_server(case, rules));
+            }
+            (what, setting::ARGS)
         }
     };
     (what, case.setting(governing))
+}
+
+/// The API server, or a rule on the way there that took effect where nothing is
+/// said of itself.
+fn way_to_api_server(case: &Case, rules: &[&str]) -> Setting {
+    let api_server = case.setting(setting::API_SERVER);
+    if !api_server.value.is_empty() && api_server.origin.contains(':') {
+        return api_server;
+    }
+    let rules = rules
+        .iter()
+        .map(|rule| case.setting(&setting::network(rule)));
+    let mut on_the_way = rules.filter(|rule| {
+        ["metrics-server", "apiserver"]
+            .iter()
+            .all(|party| rule.value.contains(party))
+    });
+    on_the_way.next().unwrap_or(api_server)
 }
 
 fn restart(lives: &[Life<'_>]) -> String {

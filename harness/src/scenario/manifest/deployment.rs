@@ -225,6 +225,7 @@ impl Translation {
         }
         self.port(container);
         self.resources(container);
+        self.security(container);
         let known = [
             "name",
             "image",
@@ -235,6 +236,7 @@ impl Translation {
             "readinessProbe",
             "livenessProbe",
             "startupProbe",
+            "securityContext",
         ];
         self.leave_out(container, "", &known);
     }
@@ -310,6 +312,28 @@ impl Translation {
         let known = ["requests", "limits"];
         self.left_out
             .extend(others(resources, "resources.", &known));
+    }
+
+    /// Only what may keep the process from starting: the rest of it, and that of
+    /// the pod, is told to be left out.
+    fn security(&mut self, container: &Node) {
+        let Some(context) = container.entry("securityContext") else {
+            return;
+        };
+        let known = [
+            "runAsUser",
+            "readOnlyRootFilesystem",
+            "allowPrivilegeEscalation",
+        ];
+        let found = known.into_iter().filter_map(|key| context.value.entry(key));
+        let found: Vec<Entry> = found.cloned().collect();
+        if !found.is_empty() {
+            let value = mapping(context.value.span, found);
+            self.entries
+                .push(entry("securityContext", context.key_span, value));
+        }
+        let left_out = others(&context.value, "securityContext.", &known);
+        self.left_out.extend(left_out);
     }
 
     /// The image's tag names the release, where it does.
