@@ -1,9 +1,9 @@
-//! Who may read a kubelet's metrics: the answers of the API server, kept.
+//! Who reads a kubelet's metrics and may: the answers of the API server, kept.
 //!
 //! Source: `pkg/kubelet/server/auth.go`, `server.go InstallAuthFilter`;
-//! KubeletConfiguration `authorization.webhook`.
+//! KubeletConfiguration `authentication.webhook`, `authorization.webhook`.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
@@ -16,6 +16,10 @@ use crate::http_server::Response;
 /// `cacheUnauthorizedTTL`.
 const ALLOWED_TTL: Duration = Duration::from_secs(300);
 const DENIED_TTL: Duration = Duration::from_secs(30);
+
+/// How long a token that was reviewed is believed: KubeletConfiguration
+/// `authentication.webhook.cacheTTL`. That a review was impossible is not kept.
+const TOKEN_TTL: Duration = Duration::from_secs(120);
 
 /// The waits between five attempts to reach the API server: half a second,
 /// each half as long again.
@@ -46,6 +50,8 @@ pub(super) struct Authorization {
     authorizer: Authorizer,
     user: &'static str,
     kept: RefCell<BTreeMap<&'static str, (Instant, bool)>>,
+    /// Until when the token is believed.
+    believed: Cell<Option<Instant>>,
 }
 
 impl Authorization {
@@ -54,7 +60,25 @@ impl Authorization {
             authorizer,
             user,
             kept: RefCell::default(),
+            believed: Cell::new(None),
         }
+    }
+
+    /// Has the API server review a token that it will find good.
+    ///
+    /// Source: apiserver `pkg/authentication/token/cache/
+    /// cached_token_authenticator.go`.
+    pub(super) async fn review_token(&self) -> Result<(), Response> {
+        let is_believed = |until: Instant| until > Instant::now();
+        if self.believed.get().is_some_and(is_believed) {
+            return Ok(());
+        }
+        if (self.authorizer)("metrics") == Review::Unavailable {
+            tokio::time::sleep(PATIENCE).await;
+            return Err(super::scrape::unauthorized());
+        }
+        self.believed.set(Some(Instant::now() + TOKEN_TTL));
+        Ok(())
     }
 
     /// Lets a request for a subresource through, or answers it.
@@ -101,8 +125,6 @@ impl Authorization {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
-
     use super::*;
     use crate::http_server::Body;
 
@@ -111,6 +133,23 @@ mod tests {
             panic!("refusals are not streamed")
         };
         (response.status, String::from_utf8_lossy(&body).into_owned())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_is_believed_for_two_minutes_after_its_review() {
+        let review = Rc::new(Cell::new(Review::Unavailable));
+        let now = Rc::clone(&review);
+        let authorization = Authorization::new(Rc::new(move |_| now.get()), "sa");
+        let refused = (401, "Unauthorized".to_owned());
+        let shown = async || authorization.review_token().await.map_err(text);
+        assert_eq!(shown().await, Err(refused.clone()));
+        review.set(Review::Denied);
+        assert_eq!(shown().await, Ok(()), "what it may do is another question");
+        review.set(Review::Unavailable);
+        tokio::time::advance(TOKEN_TTL - Duration::from_millis(1)).await;
+        assert_eq!(shown().await, Ok(()), "kept");
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(shown().await, Err(refused));
     }
 
     #[tokio::test(start_paused = true)]

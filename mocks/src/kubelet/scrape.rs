@@ -169,7 +169,13 @@ impl Inner {
         let access = behaviour.access;
         let shown = bearer_token(&request.headers);
         let is_known = shown.is_some_and(|token| *token == *self.config.token);
-        if access.always_allow || !access.webhook || !is_known {
+        if !access.webhook || !is_known {
+            return None;
+        }
+        if let Err(refusal) = self.authorization.review_token().await {
+            return Some(refusal);
+        }
+        if access.always_allow {
             return None;
         }
         self.authorization
@@ -503,7 +509,7 @@ fn subresource(path: &str) -> &'static str {
     }
 }
 
-fn unauthorized() -> Response {
+pub(super) fn unauthorized() -> Response {
     Response::plain(401, "Unauthorized")
 }
 
