@@ -1,7 +1,7 @@
 //! `nodes.*.kubelet.certificate`: a serving certificate, and how the kubelet
 //! comes by it.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use super::code::Code;
@@ -86,6 +86,12 @@ static SANS: Shape = Shape::new(
             Kind::List(&Kind::Text),
             "[node-1]",
             "Host names. Missing: those of the node.",
+        ),
+        Key::optional(
+            "withLoopback",
+            Kind::Boolean,
+            "true",
+            "Whether what stands here for a missing `ips` and `dns` begins with 127.0.0.1 and `localhost`, as K3s has it. Default: false.",
         ),
     ],
 );
@@ -239,9 +245,14 @@ pub(crate) fn certificate(
 fn sans(
     decoder: &mut Decoder,
     item: Item<'_>,
-    (ips, dns): (Vec<IpAddr>, Vec<String>),
+    (mut ips, mut dns): (Vec<IpAddr>, Vec<String>),
 ) -> Option<(Vec<IpAddr>, Vec<String>)> {
     let mut object = decoder.object(item, &SANS)?;
+    let with_loopback = object.or(decoder, "withLoopback", false, Decoder::boolean);
+    if with_loopback == Some(true) {
+        ips.insert(0, IpAddr::V4(Ipv4Addr::LOCALHOST));
+        dns.insert(0, "localhost".to_owned());
+    }
     let ips = object.or(decoder, "ips", ips, |decoder, item| {
         decoder.list(item, Decoder::ip)
     });

@@ -78,6 +78,8 @@ pub(super) async fn schedule(
 ) {
     sleep(config.scheduling).await;
     let log = shared.events_about(&config.name, config.recorded_as.as_deref());
+    // Whoever has to wait was not bound before the beginning.
+    let mut bound_before = first && shared.config.bound_before;
     let node = loop {
         let mut room = Box::pin(shared.room.notified());
         room.as_mut().enable();
@@ -87,7 +89,7 @@ pub(super) async fn schedule(
         if !shared.view(&member).exists {
             return;
         }
-        match shared.choose(&member, first) {
+        match shared.choose(&member, first, bound_before) {
             Ok(node) => break node,
             Err(why) => log.record(
                 "default-scheduler",
@@ -97,6 +99,7 @@ pub(super) async fn schedule(
             ),
         }
         room.await;
+        bound_before = false;
     };
     *member.node.borrow_mut() = Some(node.as_str().into());
     let told = Event::ReplicaBound { node: node.clone() };
@@ -111,7 +114,7 @@ pub(super) async fn schedule(
 impl Shared {
     /// The first node that will have the pod. One of the beginning waits for
     /// the nodes that it was created for, unless it may run on none of them.
-    fn choose(&self, member: &Member, first: bool) -> Result<String, String> {
+    fn choose(&self, member: &Member, first: bool, bound_before: bool) -> Result<String, String> {
         let nodes = &self.config.nodes;
         let first_choice = self.config.first_choice.clamp(1, nodes.len());
         let preferred = (member.ordinal as usize - 1) % first_choice;
@@ -133,7 +136,7 @@ impl Shared {
             let Some(object) = self.store.get("nodes", None, node) else {
                 continue;
             };
-            let found = self.refusals(member, node, &object, first);
+            let found = self.refusals(member, node, &object, bound_before);
             if found.is_empty() {
                 return Ok(node.clone());
             }
@@ -145,7 +148,13 @@ impl Shared {
     /// Why the node does not do: what the first plugin says that is against it.
     /// A pod of the beginning may have been bound before its node could be
     /// found wanting.
-    fn refusals(&self, member: &Member, node: &str, object: &Value, first: bool) -> Vec<Refusal> {
+    fn refusals(
+        &self,
+        member: &Member,
+        node: &str,
+        object: &Value,
+        bound_before: bool,
+    ) -> Vec<Refusal> {
         let others = self.members.borrow();
         let here = || {
             others
@@ -157,7 +166,6 @@ impl Shared {
                     view.active || view.terminating
                 })
         };
-        let bound_before = first && self.config.bound_before;
         if object["spec"]["unschedulable"] == true {
             return vec![Refusal::Unschedulable];
         }
