@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use crate::scenario::certificate::alternative_names;
 use crate::scenario::model::{
     Csr, CsrVerdict, Distribution, Issuance, Kubelet, KubeletPlan, Node, Scenario, Timeline,
 };
@@ -66,7 +67,7 @@ fn decide(node: &mut Node, until: Duration, draw: &mut Draw<'_>) {
     node.there = presence.registered.or_between(joins, leaves);
     let mut there = node.there.0.iter().filter(|(_, is)| *is);
     let joins = there.next().map_or(until, |(at, _)| *at);
-    let issued = requested(&node.plans, joins, until, draw);
+    let issued = requested(&node.plans, &node.addresses, joins, until, draw);
     node.kubelet = timeline(&node.plans, &issued, draw);
 }
 
@@ -76,12 +77,19 @@ struct Issued {
     at: Duration,
     /// Issued at, and valid until; absent where the scenario's dates hold.
     dates: Option<(Duration, Duration)>,
+    /// What it names: the addresses that the node had when it was asked for;
+    /// absent where the scenario's names hold.
+    names: Option<Addresses>,
 }
+
+/// `status.addresses`: types and values.
+type Addresses = Vec<(String, String)>;
 
 /// The certificates that come of requests. What an approver does is what the
 /// plan says that holds when the request is made.
 fn requested(
     plans: &[(Duration, KubeletPlan)],
+    addresses: &Timeline<Addresses>,
     joins_at: Duration,
     until: Duration,
     draw: &mut Draw<'_>,
@@ -106,9 +114,15 @@ fn requested(
                 issued.push(Issued {
                     at: approved,
                     dates: (!csr.keeps_dates).then_some((approved, not_after)),
+                    names: csr.follows_addresses.then(|| addresses.at(at).clone()),
                 });
                 let used = draw(&format!("csr/{number}/renewal"), &used_of(csr.validity));
-                at = approved + used.saturating_sub(BACKDATE).max(TEMPLATE_POLL);
+                let renewed = approved + used.saturating_sub(BACKDATE).max(TEMPLATE_POLL);
+                // A node with other addresses than those that were asked for asks
+                // anew, once what it has asked for is there.
+                let mut moves = addresses.changes().filter(|_| csr.follows_addresses);
+                let moved = moves.find(|moved| at < *moved && *moved < renewed);
+                at = moved.map_or(renewed, |moved| moved.max(approved) + TEMPLATE_POLL);
             }
             None => at += csr.retry_every,
         }
@@ -194,14 +208,15 @@ fn timeline(
             Issuance::After(after) => {
                 // One name for all plans: the same wish is the same draw.
                 let available = draw("certificate", after);
-                let at = |time| plan.at(available <= time, None);
+                let at = |time| plan.at(available <= time, None, None);
                 entries.push((*from, at(*from)));
                 entries.extend(Some(available).filter(within).map(|time| (time, at(time))));
             }
             Issuance::Request(_) => {
                 let at = |time| {
                     let held = issued.iter().rev().find(|one| one.at <= time);
-                    plan.at(held.is_some(), held.and_then(|one| one.dates))
+                    let names = held.and_then(|one| one.names.as_ref());
+                    plan.at(held.is_some(), held.and_then(|one| one.dates), names)
                 };
                 entries.push((*from, at(*from)));
                 let new = issued.iter().map(|one| one.at).filter(within);
@@ -214,8 +229,13 @@ fn timeline(
 
 impl KubeletPlan {
     /// The kubelet with or without its certificate. `dates` are when that was
-    /// issued and until when it is valid.
-    fn at(&self, has_certificate: bool, dates: Option<(Duration, Duration)>) -> Kubelet {
+    /// issued and until when it is valid, `names` the addresses that it names.
+    fn at(
+        &self,
+        has_certificate: bool,
+        dates: Option<(Duration, Duration)>,
+        names: Option<&Addresses>,
+    ) -> Kubelet {
         let mut kubelet = self.kubelet.clone();
         if !has_certificate {
             kubelet.state = self.until_then;
@@ -224,6 +244,9 @@ impl KubeletPlan {
         if let Some((issued, not_after)) = dates {
             kubelet.certificate.not_before_ns = nanos(issued) - nanos(BACKDATE);
             kubelet.certificate.not_after_ns = nanos(not_after);
+        }
+        if let Some(names) = names {
+            (kubelet.certificate.ips, kubelet.certificate.dns) = alternative_names(names);
         }
         kubelet
     }
@@ -289,6 +312,27 @@ mod tests {
         let change = "\nchanges: [{at: 5m, nodes: {a: {kubelet: {certificate: {csr: {outcomes: [Approved]}}}}}}]";
         let csr = with_csr("{approvedAfter: 1s, outcomes: [Denied], retryEvery: 17m}");
         assert_eq!(served(&format!("{csr}{change}")), ["-0", "+1031"]);
+    }
+
+    /// Source: client-go `util/certificate/certificate_manager.go
+    /// certSatisfiesTemplate`.
+    #[test]
+    fn other_addresses_are_asked_for_anew() {
+        let csr = with_csr("{approvedAfter: 4s}");
+        let change = |addresses: &str| {
+            format!("\nchanges: [{{at: 30s, nodes: {{a: {{addresses: {addresses}}}}}}}]")
+        };
+        let moved = change("[{type: InternalIP, address: 10.9.9.9}]");
+        let scenario = scenario(&format!("{csr}{moved}"));
+        let settled = settle(&scenario, Seed(1));
+        let named: Vec<(u64, String)> = settled.nodes[0]
+            .kubelet
+            .0
+            .iter()
+            .map(|(at, kubelet)| (at.as_secs(), format!("{:?}", kubelet.certificate.ips)))
+            .collect();
+        let names = |at: u64, ip: &str| (at, format!("[{ip}]"));
+        assert_eq!(named[1..], [names(14, "10.0.0.1"), names(35, "10.9.9.9")]);
     }
 
     #[test]

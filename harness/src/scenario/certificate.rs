@@ -214,6 +214,10 @@ pub(crate) fn certificate(
         .into_iter()
         .flatten()
         .any(|date| date.span().is_in_file());
+    let has_own_names = object.item("sans").is_some_and(|sans| {
+        let own = ["ips", "dns"];
+        own.iter().any(|key| sans.node.entry(key).is_some())
+    });
     object.finish(decoder);
     let (ips, dns) = sans?;
     let csr = csr?;
@@ -230,6 +234,7 @@ pub(crate) fn certificate(
         Some(csr) => {
             let csr = Csr {
                 keeps_dates: own_dates,
+                follows_addresses: !has_own_names,
                 ..csr
             };
             (
@@ -295,6 +300,7 @@ fn csr(decoder: &mut Decoder, item: Item<'_>) -> Option<Csr> {
         retry_every: retry_every?,
         validity: validity?,
         keeps_dates: false,
+        follows_addresses: false,
     })
 }
 
@@ -379,8 +385,15 @@ fn default_names(issuer: Option<Issuer>, owner: &Owner<'_>) -> (Vec<IpAddr>, Vec
     if issuer == Some(Issuer::SelfSigned) {
         return (Vec::new(), vec![owner.name.to_owned()]);
     }
+    alternative_names(owner.addresses)
+}
+
+/// What a certificate for these addresses names.
+///
+/// Source: `pkg/kubelet/certificate/kubelet.go addressesToHostnamesAndIPs`.
+pub(crate) fn alternative_names(addresses: &[(String, String)]) -> (Vec<IpAddr>, Vec<String>) {
     let (mut ips, mut dns) = (Vec::new(), Vec::new());
-    for (_, address) in owner.addresses {
+    for (_, address) in addresses {
         match address.parse() {
             Ok(ip) => ips.push(ip),
             Err(_) => dns.push(address.clone()),

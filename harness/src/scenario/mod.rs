@@ -43,7 +43,7 @@ mod aggregation;
 mod api_server;
 mod args;
 mod attempts;
-mod certificate;
+pub(crate) mod certificate;
 mod changes;
 mod clock;
 mod code;

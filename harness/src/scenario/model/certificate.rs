@@ -108,6 +108,9 @@ pub struct Csr {
     /// Whether the certificate's dates are those of the scenario instead of
     /// those of the issuance.
     pub keeps_dates: bool,
+    /// Whether the scenario leaves it to the node's addresses what the
+    /// certificate names: a node with new ones asks anew.
+    pub follows_addresses: bool,
 }
 
 impl Csr {
