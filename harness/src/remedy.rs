@@ -254,6 +254,12 @@ fn candidates_against(scenario: &Scenario, cause: &Cause) -> Vec<Candidate> {
             ),
             registered(&cause.governed_by.value),
         ],
+        "rbac" if what.contains("403") => vec![Candidate::new(
+            "rbac: {metrics-server: {nodes/metrics: allow, nodes/stats: allow}}",
+            "rbac: {metrics-server: {nodes/metrics: allow, nodes/stats: allow}}",
+        )],
+        "containerPort" => vec![Candidate::container(name, "null")],
+        "cpu" => vec![Candidate::container(name, "null")],
         "rbac" | "authentication" => vec![Candidate::new(
             format!("without {name}"),
             format!("{name}: null"),

@@ -266,6 +266,10 @@ pub mod setting {
     pub const MEMORY: &str = "memory";
     /// What the pod waits for before its container starts.
     pub const POD: &str = "pod";
+    /// The port to which probes and the Service lead.
+    pub const CONTAINER_PORT: &str = "containerPort";
+    /// What a starved processor adds to the process's work.
+    pub const CPU: &str = "cpu";
     /// What the pod requests of its node.
     pub const RESOURCES: &str = "resources";
     /// Which taints it tolerates.

@@ -345,8 +345,14 @@ impl Grounds<'_> {
             .filter(|life| life.ended.is_some_and(|end| end.killed_by == Some(probe)))
             .count() as u64;
         let mut what = format!("killed by the {probe} probe {}", counted(kills, "time"));
-        if let Some(text) = self.last_failure(&format!("{probe}-probe")) {
+        let text = self.last_failure(&format!("{probe}-probe"));
+        if let Some(text) = text {
             what.push_str(&format!(": {text}"));
+        }
+        // Where another port is asked than the one that is served, that is it.
+        let is_refused = text.is_some_and(|text| text.contains("connection refused"));
+        if is_refused && let Some(port) = self.case.said(&[setting::CONTAINER_PORT]) {
+            return cause(what, port);
         }
         let name = match probe {
             "startup" => setting::STARTUP,

@@ -159,7 +159,7 @@ pub(super) const FLAGS: &[Flag] = &[
     flag(KUBELET, "kubelet-preferred-address-types", Strings, "Hostname,InternalDNS,InternalIP,ExternalDNS,ExternalIP", Applied, "Types of node address to use, the first that a node has."),
     since(7, flag(KUBELET, "kubelet-request-timeout", Duration, "10s", Applied, "Time that a kubelet may take to answer.")),
     since(4, flag(KUBELET, "kubelet-use-node-status-port", Bool, "false", Applied, "Use the port in the node's status, if it has one.")),
-    short('l', flag(KUBELET, "node-selector", Text, "", Applied, "Label selector of the nodes to scrape.")),
+    since(7, short('l', flag(KUBELET, "node-selector", Text, "", Applied, "Label selector of the nodes to scrape."))),
     flag(SERVING, "bind-address", Ip, "0.0.0.0", Applied, "Address to serve on."),
     flag(SERVING, "cert-dir", Text, "apiserver.local.config/certificates", Applied, "Where the serving certificate is, or is put if generated."),
     flag(SERVING, "disable-http2-serving", Bool, "false", Applied, "Serve HTTP/1.1 only."),

@@ -160,6 +160,8 @@ impl Collector<'_> {
         self.part(&server.value, "memory", "base");
         for key in [
             "restartPolicy",
+            "containerPort",
+            "cpu",
             "pod",
             "resources",
             "tolerations",

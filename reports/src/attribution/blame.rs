@@ -20,11 +20,9 @@ pub(super) fn unreachable_by(
     if let Some(spoken_of) = spoken_of(case, node, last.outcome, last.text) {
         return spoken_of;
     }
-    if last.outcome == "403"
-        && kubelet.value.is_empty()
-        && let Some(rbac) = case.said(&[setting::RBAC])
-    {
-        return rbac;
+    // A kubelet of which nothing is said forbids only what the API server does.
+    if last.outcome == "403" && kubelet.value.is_empty() {
+        return case.setting(setting::RBAC);
     }
     let by_network = matches!(
         last.outcome,

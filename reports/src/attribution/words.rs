@@ -260,6 +260,19 @@ fn scrape(case: &Case, tick: &Tick<'_>) -> (String, Setting) {
                 "failed"
             };
             let took = duration(scrape.duration_ns);
+            let lasted = tick
+                .stored
+                .map_or(0, |stored| stored.at.saturating_sub(tick.started));
+            let later = lasted.saturating_sub(scrape.duration_ns);
+            if later > scrape.duration_ns
+                && let Some(cpu) = case.said(&[setting::CPU])
+            {
+                let later = duration(later);
+                let what = format!(
+                    "the deciding scrape: {later} from the last answer to the end of the tick"
+                );
+                return (what, cpu);
+            }
             let what = format!("the deciding scrape: slowest node {node} {verb} after {took}");
             (what, case.setting(&setting::kubelet(node)))
         }
