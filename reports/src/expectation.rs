@@ -23,7 +23,7 @@ pub use condition::{Condition, Mode};
 pub use happening::{Happening, Measure, Window};
 pub use served::{Listed, Service};
 
-use crate::case::Case;
+use crate::case::{Case, Setting};
 use crate::explanation::Explanation;
 use crate::milestone::{Milestone, Milestones, milestones, origin_ns};
 use crate::replica::{alone, restarts};
@@ -349,6 +349,20 @@ fn weigh_restarts(bounds: Bounds, evidence: &Evidence<'_>) -> Weighed {
         .by(bounds.missed_by(got, |count| count.to_string()))
 }
 
+/// Whether `path` leads from the scenario's root to what is said of the setting:
+/// `nodes.pi.kubelet.certificate` to `nodes.pi.kubelet`, of which
+/// `certificate.issuer: unknown` is said.
+fn is_path_into(path: &str, setting: &Setting) -> bool {
+    let path = path.strip_prefix("metricsServer.").unwrap_or(path);
+    let Some(rest) = path.strip_prefix(&*setting.name) else {
+        return false;
+    };
+    match rest.strip_prefix('.') {
+        Some(rest) => setting.value.contains(rest),
+        None => rest.is_empty(),
+    }
+}
+
 fn weigh_cause(
     place: u32,
     text: Option<&str>,
@@ -377,7 +391,9 @@ fn weigh_cause(
     };
     let name = &cause.governed_by.name;
     let holds = text.is_none_or(|text| cause.what.contains(text))
-        && setting.is_none_or(|setting| is_part_of(setting, name));
+        && setting.is_none_or(|setting| {
+            is_part_of(setting, name) || is_path_into(setting, &cause.governed_by)
+        });
     let got = format!("{} [{}]", cause.what, cause.governed_by);
     Weighed::holds(subject, holds, got, want)
 }
@@ -386,4 +402,29 @@ fn weigh_cause(
 fn is_part_of(setting: &str, name: &str) -> bool {
     name.strip_prefix(setting)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_leads_into_what_is_said_of_a_setting() {
+        let setting = Setting {
+            name: "nodes.pi.kubelet".to_owned(),
+            value: "certificate.issuer: unknown".to_owned(),
+            origin: "a.yaml:7".to_owned(),
+        };
+        for path in [
+            "nodes.pi.kubelet",
+            "nodes.pi.kubelet.certificate",
+            "nodes.pi.kubelet.certificate.issuer",
+            "metricsServer.nodes.pi.kubelet",
+        ] {
+            assert!(is_path_into(path, &setting), "{path}");
+        }
+        for path in ["nodes.pi", "nodes.pi.kubelet.state", "nodes.pi.kubelets"] {
+            assert!(!is_path_into(path, &setting), "{path}");
+        }
+    }
 }

@@ -105,7 +105,7 @@ static CAUSE_SHAPE: Shape = Shape::new(
             "setting",
             Kind::Text,
             "network.firewall",
-            "The setting that governs it, or what its name begins with: `network` means every rule.",
+            "The setting that governs it as the report names it, what that begins with (`network` means every rule), or a key that the report shows of it (`nodes.pi.kubelet.certificate`).",
         ),
     ],
 )
