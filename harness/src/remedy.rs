@@ -198,30 +198,9 @@ fn candidates_against(scenario: &Scenario, cause: &Cause) -> Vec<Candidate> {
     if let Some(rule) = name.strip_prefix("network.") {
         return against_rule(scenario, rule);
     }
-    if name.starts_with("nodes.") && name.ends_with(".kubelet") {
-        return against_kubelet(scenario, what);
-    }
-    if let Some(node) = name
-        .strip_prefix("nodes.")
-        .and_then(|rest| rest.strip_suffix(".clock"))
-    {
-        let layer = format!("nodes: {{{node}: {{clock: null}}}}");
-        return vec![Candidate::new(format!("without {name}"), layer)];
-    }
-    if let Some(node) = name
-        .strip_prefix("nodes.")
-        .and_then(|rest| rest.strip_suffix(".addresses"))
-    {
-        let layer = format!("nodes: {{{node}: {{addresses: null}}}}");
-        let mut found = vec![Candidate::new(format!("without {name}"), layer)];
-        found.extend(against_kubelet(scenario, what));
-        return found;
-    }
-    if name.starts_with("nodes.") && name.ends_with(".taints") {
-        return vec![tolerant()];
-    }
-    if name.starts_with("nodes.") && name.ends_with(".allocatable") {
-        return vec![modest()];
+    let of_node = name.strip_prefix("nodes.");
+    if let Some((node, key)) = of_node.and_then(|rest| rest.rsplit_once('.')) {
+        return against_node(scenario, node, key, what);
     }
     match name {
         "--kubelet-preferred-address-types" => against_kubelet(scenario, what),
@@ -241,7 +220,9 @@ fn candidates_against(scenario: &Scenario, cause: &Cause) -> Vec<Candidate> {
         }
         "tolerations" => vec![tolerant()],
         "resources" => vec![modest()],
-        "nodeSelector" | "podAntiAffinity" => vec![Candidate::container(name, "null")],
+        "containerPort" | "cpu" | "nodeSelector" | "podAntiAffinity" => {
+            vec![Candidate::container(name, "null")]
+        }
         "args" => against_arguments(what),
         "apiServer" => vec![Candidate::new(
             "apiServer: {state: Up, latency: 5ms}",
@@ -254,12 +235,10 @@ fn candidates_against(scenario: &Scenario, cause: &Cause) -> Vec<Candidate> {
             ),
             registered(&cause.governed_by.value),
         ],
-        "rbac" if what.contains("403") => vec![Candidate::new(
-            "rbac: {metrics-server: {nodes/metrics: allow, nodes/stats: allow}}",
-            "rbac: {metrics-server: {nodes/metrics: allow, nodes/stats: allow}}",
-        )],
-        "containerPort" => vec![Candidate::container(name, "null")],
-        "cpu" => vec![Candidate::container(name, "null")],
+        "rbac" if what.contains("403") => {
+            let may = "rbac: {metrics-server: {nodes/metrics: allow, nodes/stats: allow}}";
+            vec![Candidate::new(may, may)]
+        }
         "rbac" | "authentication" => vec![Candidate::new(
             format!("without {name}"),
             format!("{name}: null"),
@@ -267,6 +246,27 @@ fn candidates_against(scenario: &Scenario, cause: &Cause) -> Vec<Candidate> {
         _ if name.starts_with("readinessProbe") => against_probe("readinessProbe"),
         _ if name.starts_with("livenessProbe") => against_probe("livenessProbe"),
         _ if name.starts_with("startupProbe") => against_probe("startupProbe"),
+        _ => Vec::new(),
+    }
+}
+
+/// What could be changed about `key` of a node, or about what it is held
+/// against.
+fn against_node(scenario: &Scenario, node: &str, key: &str, what: &str) -> Vec<Candidate> {
+    let without = || {
+        let layer = format!("nodes: {{{node}: {{{key}: null}}}}");
+        Candidate::new(format!("without nodes.{node}.{key}"), layer)
+    };
+    match key {
+        "kubelet" => against_kubelet(scenario, what),
+        "clock" => vec![without()],
+        "addresses" => {
+            let mut found = vec![without()];
+            found.extend(against_kubelet(scenario, what));
+            found
+        }
+        "taints" => vec![tolerant()],
+        "allocatable" => vec![modest()],
         _ => Vec::new(),
     }
 }

@@ -52,13 +52,11 @@ pub fn faults(case: &Case, trace: &Trace) -> Vec<Fault> {
         .map(|rule| {
             let fired = totals.rules.get(&**rule).copied().unwrap_or(0);
             let name = rule_name(rule);
-            let doubt = || match name == *rule {
-                true => format!("`{rule}` never took effect"),
-                false => format!("network rule `{rule}` never took effect"),
-            };
+            let what = if name == *rule { "" } else { "network rule " };
+            let doubt = || format!("{what}`{rule}` never took effect");
             Fault {
                 kind: Kind::Rule,
-                name: name.clone(),
+                name,
                 fired,
                 doubt: (fired == 0).then(doubt),
             }

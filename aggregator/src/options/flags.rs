@@ -54,6 +54,8 @@ pub(super) struct Flag {
     pub(super) effect: Effect,
     /// The minors of the first and the last release line that have it.
     minors: (u8, u8),
+    /// The release between these that does not.
+    lost_in: Option<Version>,
     section: &'static str,
     help: &'static str,
 }
@@ -73,6 +75,7 @@ const fn flag(
         default,
         effect,
         minors: (0, u8::MAX),
+        lost_in: None,
         section,
         help,
     }
@@ -99,14 +102,17 @@ const fn until(minor: u8, flag: Flag) -> Flag {
 /// Source: release notes of metrics-server v0.6.1; `k8s.io/component-base`
 /// 1.26.
 const fn klog(flag: Flag) -> Flag {
-    until(6, flag)
+    Flag {
+        lost_in: Some(Version::FIRST_0_6),
+        ..until(6, flag)
+    }
 }
 
 impl Flag {
     /// Whether a release has it.
     pub(super) fn exists_in(&self, version: Version) -> bool {
         let is_there = self.minors.0 <= version.minor() && version.minor() <= self.minors.1;
-        is_there && !(self.minors == (0, 6) && version == Version::FIRST_0_6)
+        is_there && self.lost_in != Some(version)
     }
 
     /// Its default in a release.

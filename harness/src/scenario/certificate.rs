@@ -158,6 +158,18 @@ const WAIT: Duration = Duration::from_secs(15 * 60);
 /// `pkg/controller/certificates/signer/config/v1alpha1/defaults.go`.
 const VALIDITY: Duration = Duration::from_secs(365 * 24 * 3600);
 
+/// Reads `issuer`.
+pub(crate) fn issuer(decoder: &mut Decoder, item: Item<'_>) -> Option<Issuer> {
+    decoder.word(
+        item,
+        &[
+            ("cluster", Issuer::Cluster),
+            ("self-signed", Issuer::SelfSigned),
+            ("unknown", Issuer::Unknown),
+        ],
+    )
+}
+
 /// A certificate, how it comes about, and what a dial meets until then.
 pub(crate) type Issued = (Certificate, Issuance, KubeletState);
 
@@ -168,16 +180,7 @@ pub(crate) fn certificate(
     owner: &Owner<'_>,
 ) -> Option<Issued> {
     let mut object = decoder.object(item, &CERTIFICATE)?;
-    let issuer = object.required(decoder, "issuer", |decoder, item| {
-        decoder.word(
-            item,
-            &[
-                ("cluster", Issuer::Cluster),
-                ("self-signed", Issuer::SelfSigned),
-                ("unknown", Issuer::Unknown),
-            ],
-        )
-    });
+    let issuer = object.required(decoder, "issuer", issuer);
     let available_after = object.optional(decoder, "availableAfter", Decoder::distribution);
     let csr = object.optional(decoder, "csr", csr);
     let until_then = object.required(decoder, "untilThen", |decoder, item| {

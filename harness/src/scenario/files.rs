@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::certificate::issuer;
 use super::code::Code;
 use super::decoder::{Decoder, Item};
 use super::diagnostic::Diagnostic;
@@ -188,16 +189,7 @@ fn content(decoder: &mut Decoder, item: Item<'_>) -> Option<FileContent> {
 
 fn certificate(decoder: &mut Decoder, item: Item<'_>) -> Option<PodCertificate> {
     let mut object = decoder.object(item, &POD_CERTIFICATE)?;
-    let issuer = object.or(decoder, "issuer", Issuer::Cluster, |decoder, item| {
-        decoder.word(
-            item,
-            &[
-                ("cluster", Issuer::Cluster),
-                ("self-signed", Issuer::SelfSigned),
-                ("unknown", Issuer::Unknown),
-            ],
-        )
-    });
+    let issuer = object.or(decoder, "issuer", Issuer::Cluster, issuer);
     let dates = validity(decoder, &mut object, item);
     let usual = vec![SERVICE_NAME.to_owned()];
     let dns = object.or(decoder, "dns", usual, |decoder, item| {

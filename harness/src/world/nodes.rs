@@ -192,45 +192,24 @@ impl Step {
                     put_pod(node, index, store, now);
                 }
             }
-            Self::Ready(ready) => {
-                if let Some(object) = store.get("nodes", None, &node.name) {
-                    store.put(
-                        "nodes",
-                        objects::with_node_ready(&object, seen(node, ready, at), now),
-                    );
-                }
-            }
-            Self::Addresses => {
-                if let Some(object) = store.get("nodes", None, &node.name) {
-                    let addresses = node.addresses.at(at);
-                    store.put("nodes", objects::with_node_addresses(&object, addresses));
-                }
-            }
-            Self::Labels => {
-                if let Some(object) = store.get("nodes", None, &node.name) {
-                    let before = node.labels.at(at.saturating_sub(INSTANT));
-                    let changed = objects::with_node_labels(&object, before, node.labels.at(at));
-                    store.put("nodes", changed);
-                }
-            }
-            Self::Allocatable => {
-                if let Some(object) = store.get("nodes", None, &node.name) {
-                    store.put("nodes", with_allocatable(&object, node, at));
-                }
-            }
-            Self::Taints => {
-                if let Some(object) = store.get("nodes", None, &node.name) {
-                    let before = node.taints.at(at.saturating_sub(INSTANT));
-                    let changed = objects::with_node_taints(&object, before, node.taints.at(at));
-                    store.put("nodes", changed);
-                }
-            }
-            Self::Port => {
-                if let Some(object) = store.get("nodes", None, &node.name) {
-                    let port = node.kubelet.at(at).port;
-                    store.put("nodes", objects::with_kubelet_port(&object, port));
-                }
-            }
+            Self::Ready(ready) => rewrite(node, store, |object| {
+                objects::with_node_ready(object, seen(node, ready, at), now)
+            }),
+            Self::Addresses => rewrite(node, store, |object| {
+                objects::with_node_addresses(object, node.addresses.at(at))
+            }),
+            Self::Labels => rewrite(node, store, |object| {
+                let before = node.labels.at(at.saturating_sub(INSTANT));
+                objects::with_node_labels(object, before, node.labels.at(at))
+            }),
+            Self::Allocatable => rewrite(node, store, |object| with_allocatable(object, node, at)),
+            Self::Taints => rewrite(node, store, |object| {
+                let before = node.taints.at(at.saturating_sub(INSTANT));
+                objects::with_node_taints(object, before, node.taints.at(at))
+            }),
+            Self::Port => rewrite(node, store, |object| {
+                objects::with_kubelet_port(object, node.kubelet.at(at).port)
+            }),
             Self::Leave => {
                 store.delete("nodes", None, &node.name);
                 for pod in &node.pods {
@@ -271,6 +250,13 @@ fn nanos(duration: Duration) -> i128 {
     i128::try_from(duration.as_nanos()).unwrap_or(i128::MAX)
 }
 
+/// Changes the Node object, if it is there.
+fn rewrite(node: &Node, store: &Store, change: impl FnOnce(&Value) -> Value) {
+    if let Some(object) = store.get("nodes", None, &node.name) {
+        store.put("nodes", change(&object));
+    }
+}
+
 fn put_node(node: &Node, at: Duration, store: &Store, now: Timestamp) {
     let object = objects::node(&objects::Node {
         name: &node.name,
@@ -284,7 +270,12 @@ fn put_node(node: &Node, at: Duration, store: &Store, now: Timestamp) {
         cpu: "4",
         memory: "16384Mi",
     });
-    store.put("nodes", with_allocatable(&object, node, at));
+    // A new object has all of it already.
+    let object = match node.allocatable.at(at) {
+        Some(amounts) => objects::with_allocatable(&object, *amounts),
+        None => object,
+    };
+    store.put("nodes", object);
 }
 
 fn with_allocatable(object: &Value, node: &Node, at: Duration) -> Value {

@@ -110,7 +110,7 @@ impl Trust {
     #[must_use]
     pub fn client(&self) -> Identity {
         self.cluster.issue(&Leaf {
-            seed: format!("{}/pki/{CLIENT}", self.seed.0),
+            seed: self.key_name(CLIENT),
             common_name: CLIENT.to_owned(),
             organizations: Vec::new(),
             dns: Vec::new(),
@@ -140,7 +140,7 @@ impl Trust {
             ips
         };
         authority.issue(&Leaf {
-            seed: format!("{}/pki/kube-{name}", self.seed.0),
+            seed: self.key_name(&format!("kube-{name}")),
             common_name: "kube-apiserver".to_owned(),
             organizations: Vec::new(),
             dns: vec![
@@ -165,7 +165,7 @@ impl Trust {
             FrontProxyIssuer::Unknown => &self.unknown,
         };
         authority.issue(&Leaf {
-            seed: format!("{}/pki/front-proxy-client", self.seed.0),
+            seed: self.key_name("front-proxy-client"),
             common_name: certificate.common_name.clone(),
             organizations: Vec::new(),
             dns: Vec::new(),

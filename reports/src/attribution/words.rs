@@ -139,9 +139,8 @@ fn attempt(
 /// The API server, or a rule on the way there that took effect where nothing is
 /// said of itself.
 fn way_to_api_server(case: &Case, rules: &[&str]) -> Setting {
-    let api_server = case.setting(setting::API_SERVER);
-    if !api_server.value.is_empty() && api_server.origin.contains(':') {
-        return api_server;
+    if let Some(said) = case.said(&[setting::API_SERVER]) {
+        return said;
     }
     let rules = rules
         .iter()
@@ -151,7 +150,9 @@ fn way_to_api_server(case: &Case, rules: &[&str]) -> Setting {
             .iter()
             .all(|party| rule.value.contains(party))
     });
-    on_the_way.next().unwrap_or(api_server)
+    on_the_way
+        .next()
+        .unwrap_or_else(|| case.setting(setting::API_SERVER))
 }
 
 fn restart(lives: &[Life<'_>]) -> String {

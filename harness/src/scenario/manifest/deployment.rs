@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use super::super::args::{flags, last_value};
 use super::super::files::SERVICE_ACCOUNT;
+use super::super::security::SECURITY_CONTEXT;
 use super::super::source::Span;
 use super::super::tree::{Entry, Node, Value};
 use super::build::{entry, list, mapping, null, others, renamed, scalar};
@@ -285,19 +286,16 @@ impl Translation {
             let path = |key: &str| resources.path(&[kind, key]).cloned();
             ["cpu", "memory"].into_iter().filter_map(path).collect()
         };
-        let (requests, limits) = (amounts("requests"), amounts("limits"));
+        let (mut requests, limits) = (amounts("requests"), amounts("limits"));
         let usual = ["100m", "200Mi"].map(Some);
         let is_usual = requests.iter().map(|entry| entry.value.text()).eq(usual);
         // A limit without a request is one. Source: `pkg/apis/core/v1/
         // defaults.go SetDefaults_Pod`.
-        let requests = limits.iter().filter(|limit| {
-            let mut requests = requests.iter();
-            !requests.any(|request| request.key == limit.key)
-        });
-        let requests: Vec<Entry> = amounts("requests")
-            .into_iter()
-            .chain(requests.cloned())
-            .collect();
+        for limit in &limits {
+            if requests.iter().all(|request| request.key != limit.key) {
+                requests.push(limit.clone());
+            }
+        }
         let mut entries = Vec::new();
         if !is_usual {
             entries.push(entry("requests", place, mapping(place, requests)));
@@ -320,12 +318,8 @@ impl Translation {
         let Some(context) = container.entry("securityContext") else {
             return;
         };
-        let known = [
-            "runAsUser",
-            "readOnlyRootFilesystem",
-            "allowPrivilegeEscalation",
-        ];
-        let found = known.into_iter().filter_map(|key| context.value.entry(key));
+        let known: Vec<&str> = SECURITY_CONTEXT.names().collect();
+        let found = known.iter().filter_map(|key| context.value.entry(key));
         let found: Vec<Entry> = found.cloned().collect();
         if !found.is_empty() {
             let value = mapping(context.value.span, found);
